@@ -1,0 +1,39 @@
+# `make repro` and `make test` do all set-up: the environment in .venv is made on first use and whenever requirements.txt changes.
+# PYTHON=python3.12 chooses the interpreter it is made with.
+
+PYTHON ?= python3
+READY := .venv/ready
+ACTIVATE := . .venv/bin/activate &&
+
+.PHONY: repro test lint ui bench clean
+
+repro: $(READY) .git-identity
+	@$(ACTIVATE) python -m stages.check && dvc repro && python -m stages.summary
+
+test: $(READY) lint
+	@$(ACTIVATE) python -m pytest
+
+lint: $(READY)
+	@$(ACTIVATE) ruff check . && ruff format --check . && mypy && lint-imports
+
+ui: $(READY)
+	@$(ACTIVATE) python -m stages.ui
+
+$(READY): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "error: Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing); install it, or name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo "error: $(PYTHON) lacks the venv module; install it (Debian, Ubuntu: apt-get install python3-venv) and run this again" >&2; exit 2; }
+	@echo "making .venv and installing requirements.txt (several GB, once)"
+	@$(PYTHON) -m venv --clear .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+# DVC commits in the name of a person as soon as a tracked file differs; where git knows nobody, this repository gets a name of its own.
+.PHONY: .git-identity
+.git-identity:
+	@git config user.email >/dev/null || git config --local user.email alexnet@localhost
+	@git config user.name >/dev/null || git config --local user.name alexnet
+
+clean:
+	rm -rf .venv data models downloads mlruns mlflow.db* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

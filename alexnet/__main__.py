@@ -1,0 +1,53 @@
+"""``python -m alexnet predict IMAGE ...``: name what an image shows, from a trained model and its card alone."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from alexnet.errors import UserError
+
+
+def main() -> None:
+    """Read the command line and run it; exit 2 with one line where something is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m alexnet", description="Use a trained AlexNet.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    predict = commands.add_parser("predict", help="print the five likeliest classes of each image")
+    predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    predict.add_argument("--model", type=Path, default=Path("models/alexnet.safetensors"), help="default: %(default)s; its card lies beside it")
+    predict.add_argument("--ten-crop", action="store_true", help="average over ten crops instead of the centre alone")
+    arguments = parser.parse_args()
+    try:
+        print_predictions(arguments.images, arguments.model, arguments.ten_crop)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> None:
+    """Print the likeliest classes of each image. Raises ``UserError`` where a file is missing or is no image."""
+    import torch
+
+    from alexnet.data.pixels import BadImage, canonical
+    from alexnet.evaluation.predict import probabilities
+    from alexnet.model.card import read_card
+    from alexnet.model.saved import load_model
+
+    card = read_card(model.with_suffix(".json"))
+    squares = []
+    for path in images:
+        try:
+            squares.append(torch.from_numpy(canonical(path.read_bytes(), card.size)))
+        except (OSError, BadImage) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UserError(f"{path} cannot be read as an image ({reason}); give another file") from None
+    net, mean = load_model(model, card)
+    for path, square in zip(images, squares, strict=True):
+        found = probabilities(net, square.permute(2, 0, 1)[None] - mean, card)
+        likely, labels = (found.ten_crop if ten_crop else found.center)[0].topk(min(5, len(card.classes)))
+        print(path)
+        for probability, label in zip(likely.tolist(), labels.tolist(), strict=True):
+            print(f"  {probability:6.1%}  {card.classes[label]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Random crops, mirror images and colour noise, drawn as functions of (seed, epoch, image)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def order(seed: int, epoch: int, images: int) -> NDArray[np.int64]:
+    """The order in which an epoch sees ``images`` images: a permutation that depends on (seed, epoch) alone."""
+    return np.random.Generator(np.random.Philox(key=[seed, 2 * epoch])).permutation(images)
+
+
+@dataclass(frozen=True)
+class Views:
+    """Which part of each image is seen, and how: one row an image."""
+
+    top: NDArray[np.int64]
+    """First row of the crop, in pixels."""
+    left: NDArray[np.int64]
+    """First column of the crop."""
+    flip: NDArray[np.bool_]
+    """Whether the crop is mirrored."""
+    noise: NDArray[np.float32]
+    """What is added to all pixels of the crop, RGB, on the 0-255 scale; (N, 3)."""
+
+    def of(self, images: NDArray[np.int64]) -> "Views":
+        """The views of some of the images."""
+        return Views(self.top[images], self.left[images], self.flip[images], self.noise[images])
+
+
+def random_views(
+    seed: int, epoch: int, images: int, margin: int, flip: bool, noise: NDArray[np.float64]
+) -> Views:
+    """Draw the views of an epoch (paper, section 4.1): a random crop, mirrored with probability 1/2, and colour noise.
+
+    ``margin``: image side minus crop side, in pixels. ``noise``: (3, 3), see ``color_axes``; each image's noise is its sum of
+    columns weighted by draws from N(0, 1), redrawn in each epoch.
+    """
+    random = np.random.Generator(np.random.Philox(key=[seed, 2 * epoch + 1]))
+    top, left = random.integers(0, margin + 1, size=(2, images))
+    mirrored = random.random(images) < 0.5
+    weights = random.standard_normal((images, 3))
+    return Views(top, left, mirrored & flip, (weights @ noise.T).astype(np.float32))
+
+
+def center_views(images: int, margin: int) -> Views:
+    """The central crop of every image, as it is."""
+    middle = np.full(images, margin // 2)
+    return Views(middle, middle, np.zeros(images, bool), np.zeros((images, 3), np.float32))
+
+
+def color_axes(eigenvalues: NDArray[np.float64], eigenvectors: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    """The directions of the colour noise: column j is eigenvector j times sigma times its standard deviation.
+
+    The paper's formula multiplies by the eigenvalue, its authors' code by the eigenvalue's root, on 0-255 pixels; only the
+    root gives noise of a few grey levels, so it is meant. (3,), (3, 3) and a scalar in, (3, 3) out.
+    """
+    return eigenvectors * (sigma * np.sqrt(np.maximum(eigenvalues, 0)))
+
+
+def apply(crops: Tensor, views: Views, mean: Tensor) -> Tensor:
+    """Subtract the mean image, mirror and add the noise.
+
+    ``crops``: uint8 (N, side, side, 3), cut at the views' places but not yet mirrored. ``mean``: float32 (size, size, 3). Gives float32
+    (N, 3, side, side) in channels-last order, on the crops' device.
+    """
+    side = crops.shape[1]
+    images = crops.float()
+    images -= torch.stack([mean[y : y + side, x : x + side] for y, x in zip(views.top, views.left, strict=True)])
+    if views.flip.any():
+        mirrored = torch.from_numpy(views.flip.nonzero()[0]).to(crops.device)
+        images[mirrored] = images[mirrored].flip(2)
+    if views.noise.any():
+        images += torch.from_numpy(views.noise).to(crops.device)[:, None, None]
+    return images.permute(0, 3, 1, 2)

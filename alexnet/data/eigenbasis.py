@@ -1,0 +1,105 @@
+"""Mean, covariance and eigenbasis of the training images' RGB pixels, and their mean image: exact, whatever the workers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet.data.squares import Canon, Numbered, Reject, refuse_many
+from alexnet.data.workers import Lost, in_chunks
+from alexnet.errors import UserError
+
+
+@dataclass
+class Sums:
+    """Sums over images: integers, so they come out the same in any order."""
+
+    image: NDArray[np.int64]
+    """Of the squares, (size, size, 3)."""
+    products: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 3), np.int64))
+    """Of x xᵀ over all pixels x; 64 bits hold those of two billion squares of 256x256."""
+    images: int = 0
+    rejects: list[Reject] = field(default_factory=list)
+
+    def add(self, other: "Sums") -> None:
+        """Take in the sums over other images."""
+        self.image += other.image
+        self.products += other.products
+        self.images += other.images
+        self.rejects += other.rejects
+
+
+def sums(rows: Sequence[Numbered], canon: Canon) -> Sums:
+    """The sums over the squares of ``rows``."""
+    total = Sums(np.zeros((canon.size, canon.size, 3), np.int64))
+    for _, square in canon.squares(rows):
+        if isinstance(square, Reject):
+            total.rejects.append(square)
+            continue
+        total.image += square
+        # Integers below 2^53 are exact in float64, in whatever order BLAS adds them up.
+        pixels = square.reshape(-1, 3).astype(np.float64)
+        total.products += (pixels.T @ pixels).astype(np.int64)
+        total.images += 1
+    return total
+
+
+def collect(rows: Sequence[Numbered], canon: Canon, *, workers: int | None, max_rejects: int) -> Sums:
+    """The sums over ``rows`` in one pass over ``workers`` processes.
+
+    Raises ``UserError`` for more than ``max_rejects`` unreadable images, or where none is left.
+    """
+    total = Sums(np.zeros((canon.size, canon.size, 3), np.int64))
+    for chunk, part in in_chunks(partial(sums, canon=canon), rows, workers=workers, title="pca"):
+        if isinstance(part, Lost):
+            total.rejects += [Reject(row, part.reason) for _, row in chunk]
+        else:
+            total.add(part)
+        refuse_many(total.rejects, max_rejects)
+    if not total.images:
+        raise UserError("none of the training images can be read; look at data.root, or raise pca.images")
+    return total
+
+
+def eigenbasis(total: Sums) -> dict[str, Any]:
+    """The eigenbasis of the pixels in 0..255, as it is written: see the keys.
+
+    The covariance (divided by the number of pixels) is rounded once, from the exact fraction. Eigenvalues descend; eigenvectors
+    are columns, the largest component of each positive. The paper, section 4.1.
+    """
+    side = total.image.shape[0]
+    pixels = total.images * side * side
+    first = [int(value) for value in total.image.sum((0, 1))]
+    covariance = np.array(
+        [
+            [float(Fraction(pixels * int(total.products[i, j]) - first[i] * first[j], pixels**2)) for j in range(3)]
+            for i in range(3)
+        ]
+    )
+    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), range(3)])
+    return {
+        "images": total.images,
+        "mean": [value / pixels for value in first],
+        "covariance": covariance.tolist(),
+        "eigenvalues": values.tolist(),
+        "eigenvectors": vectors.tolist(),
+        "order": "RGB",
+    }
+
+
+def mean_image(total: Sums) -> NDArray[np.float32]:
+    """The mean of the squares, float32 (3, size, size), RGB in 0..255."""
+    return np.ascontiguousarray((total.image / total.images).transpose(2, 0, 1).astype(np.float32))
+
+
+def sample(rows: Sequence[Numbered], images: int | None) -> list[Numbered]:
+    """``images`` of the rows, evenly spread over them; all for None."""
+    if images is None or images >= len(rows):
+        return list(rows)
+    return [rows[at * len(rows) // images] for at in range(images)]

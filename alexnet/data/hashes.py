@@ -1,0 +1,38 @@
+"""The size and SHA-256 of each image, in threads."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from alexnet.data.manifest import Row, read_bytes
+from alexnet.errors import UserError
+
+THREADS = 8
+BATCH = 4096
+"""Rows handed to the threads at once, so that a million rows are not a million waiting calls."""
+
+
+def hashed(rows: Sequence[Row], root: Path) -> list[Row]:
+    """The rows with the size and hash of their bytes under ``root``. Raises ``UserError`` for a file that cannot be read."""
+    done: list[Row] = []
+    with (
+        tqdm(total=len(rows), desc="hashes", unit=" images", disable=None, leave=False) as bar,
+        ThreadPoolExecutor(THREADS) as threads,
+    ):
+        for start in range(0, len(rows), BATCH):
+            for row in threads.map(partial(_hashed, root=root), rows[start : start + BATCH]):
+                done.append(row)
+                bar.update()
+    return done
+
+
+def _hashed(row: Row, root: Path) -> Row:
+    try:
+        payload = read_bytes(root, row)
+    except OSError as error:
+        raise UserError(f"{root / row.path} cannot be read ({error.strerror}); mend or remove it") from None
+    return row._replace(bytes=len(payload), sha256=hashlib.sha256(payload).hexdigest())

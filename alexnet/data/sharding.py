@@ -1,0 +1,128 @@
+"""The writer of shards: every image of a manifest as a square JPEG in WebDataset tars, with an index for each split."""
+
+import csv
+import io
+import shutil
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain, groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import simplejpeg
+
+from alexnet.data.disk import need
+from alexnet.data.manifest import SPLITS, Manifest, Row
+from alexnet.data.shards import INDEX, META
+from alexnet.data.squares import Canon, Numbered, Reject, refuse_many
+from alexnet.data.tar import END, write_member
+from alexnet.data.workers import Lost, in_chunks
+from alexnet.errors import UserError
+from alexnet.files import sha256_of, whole_file, write_bytes, write_json
+
+SHARD_BYTES = 500_000_000
+"""A tar is ended once it is this large."""
+LEAST_BYTES_A_PIXEL = 0.1
+"""What a JPEG takes at the very least, for the check of the disk; photographs at quality 95 take about 0.4."""
+
+Encoded = tuple[Numbered, bytes]
+
+
+def encode(rows: Sequence[Numbered], canon: Canon, quality: int) -> list[bytes | Reject]:
+    """The square of each row as a JPEG, 4:2:0 as the camera's and ImageNet's own are, or why there is none."""
+    return [
+        square if isinstance(square, Reject) else simplejpeg.encode_jpeg(square, quality, "RGB", "420", fastdct=False)
+        for _, square in canon.squares(rows)
+    ]
+
+
+def write_shards(
+    folder: Path, manifest: Manifest, canon: Canon, *, quality: int, workers: int | None, max_rejects: int
+) -> list[Reject]:
+    """Write the shards of all splits, their indexes, ``rejects.csv`` and, last, ``meta.json`` into ``folder``, emptied before.
+
+    Returns the rejects. Raises ``UserError`` for more of them than ``max_rejects``, for an image that has changed since it was
+    listed, for a class without training images, and where the disk is too small.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    need(folder, int(len(manifest.rows) * canon.size**2 * LEAST_BYTES_A_PIXEL), "the set of shards")
+    rejects: list[Reject] = []
+    indexes = {split: np.zeros(0, INDEX) for split in SPLITS}
+    try:
+        stream = _encoded(manifest.rows, canon, quality, workers, rejects, max_rejects)
+        for split, entries in groupby(stream, key=lambda entry: entry[0][1].split):
+            indexes[split] = _write_split(folder, split, entries)
+    finally:
+        _write_rejects(folder / "rejects.csv", rejects)
+    splits = {}
+    for split, index in indexes.items():
+        path = folder / f"{split}.npy"
+        with whole_file(path) as file:
+            np.save(file, index)
+        splits[split] = _summary(folder, split, index, len(manifest.classes))
+    _refuse_empty(splits, manifest.classes, folder)
+    meta = {"source": manifest.source, "classes": manifest.classes, "mirror": manifest.mirror, "size": canon.size}
+    write_json(folder / META, meta | {"splits": splits, "rejects": len(rejects)})
+    return rejects
+
+
+def _encoded(
+    rows: Sequence[Row], canon: Canon, quality: int, workers: int | None, rejects: list[Reject], max_rejects: int
+) -> Iterator[Encoded]:
+    work = partial(encode, canon=canon, quality=quality)
+    for chunk, jpegs in in_chunks(work, list(enumerate(rows)), workers=workers, title="preprocess"):
+        results = [Reject(row, jpegs.reason) for _, row in chunk] if isinstance(jpegs, Lost) else jpegs
+        for numbered, result in zip(chunk, results, strict=True):
+            if isinstance(result, Reject):
+                rejects.append(result)
+                refuse_many(rejects, max_rejects)
+            else:
+                yield numbered, result
+
+
+def _write_split(folder: Path, split: str, entries: Iterator[Encoded]) -> Any:
+    index = []
+    shard = 0
+    while first := next(entries, None):
+        with whole_file(folder / _shard_name(split, shard)) as file:
+            for (number, row), jpeg in chain([first], entries):
+                offset = write_member(file, f"{number:08d}.jpg", jpeg)
+                write_member(file, f"{number:08d}.cls", str(row.label).encode())
+                index.append((shard, offset, len(jpeg), row.label, number))
+                if file.tell() >= SHARD_BYTES:
+                    break
+            file.write(END)
+        shard += 1
+    return np.array(index, INDEX)
+
+
+def _shard_name(split: str, shard: int) -> str:
+    return f"{split}-{shard:05d}.tar"
+
+
+def _summary(folder: Path, split: str, index: Any, classes: int) -> dict[str, Any]:
+    files = [folder / _shard_name(split, int(shard)) for shard in np.unique(index["shard"])]
+    return {
+        "images": len(index),
+        "per_class": np.bincount(index["label"], minlength=classes).tolist(),
+        "shards": [{"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in files],
+    }
+
+
+def _write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("split", "path", "offset", "reason"))
+    writer.writerows((row.split, row.path, row.offset, reason) for row, reason in rejects)
+    write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def _refuse_empty(splits: dict[str, dict[str, Any]], classes: Sequence[str], folder: Path) -> None:
+    empty = [name for name, count in zip(classes, splits["train"]["per_class"], strict=True) if not count]
+    if empty:
+        raise UserError(f"class {empty[0]} has no training image that can be read; see {folder / 'rejects.csv'}")
+    for split, summary in splits.items():
+        if not summary["images"]:
+            raise UserError(f"the {split} split has no image that can be read; see {folder / 'rejects.csv'}")

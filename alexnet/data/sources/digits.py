@@ -1,0 +1,79 @@
+"""scikit-learn's 1,797 scanned digits, each a coloured figure on patches of scikit-learn's two photographs (the idea of MNIST-M).
+
+The pixels are real photographs', so their RGB covariance has full rank, and nothing is fetched.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_images
+
+from alexnet.data.manifest import Row
+from alexnet.data.sources.found import Found
+from alexnet.data.split import draw
+from alexnet.data.tar import END, write_member
+from alexnet.files import whole_file
+from alexnet.settings.data import Source
+
+SIDE = 64
+"""Side of a picture in pixels."""
+FIGURE = 52
+"""Side of the scan, of 8x8 grey levels, when enlarged."""
+ARCHIVE = "digits.tar"
+
+
+def find(settings: Source, seed: int, raw: Path) -> Found:
+    """Write the pictures, PNGs of 64x64, to ``digits.tar`` in ``raw``: ``data.blends`` of a training digit, one of any other.
+
+    A digit is in one split only. All is a function of the seed, the digit and the blend.
+    """
+    scans = load_digits()
+    photos = load_sample_images().images
+    labels = [int(label) for label in scans.target]
+    classes = [str(name) for name in scans.target_names]
+    splits = divide(labels, settings, seed, classes)
+    rows = []
+    with whole_file(raw / ARCHIVE) as file:
+        for digit, split in enumerate(splits):
+            for blend in range(settings.blends if split == "train" else 1):
+                pixels = picture(scans.images[digit] / 16, photos, np.random.default_rng([seed, digit, blend]))
+                png = io.BytesIO()
+                Image.fromarray(pixels).save(png, "PNG", compress_level=1)
+                offset = write_member(file, f"{split}/{labels[digit]}/{digit:04d}-{blend}.png", png.getvalue())
+                rows.append(Row(split, labels[digit], ARCHIVE, offset, len(png.getvalue())))
+        file.write(END)
+    return Found(classes, rows, raw)
+
+
+def divide(labels: list[int], settings: Source, seed: int, classes: list[str]) -> list[str]:
+    """The split of each digit: the test's part of all first, then val's part of the rest."""
+    splits = ["train"] * len(labels)
+    for purpose, fraction in (("test", settings.test_fraction), ("val", settings.val_fraction)):
+        left = [digit for digit, split in enumerate(splits) if split == "train"]
+        for position in draw([str(digit) for digit in left], [labels[digit] for digit in left], fraction, seed, purpose, classes):
+            splits[left[position]] = purpose
+    return splits
+
+
+def picture(ink: NDArray[np.float64], photos: list[NDArray[np.uint8]], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A scan, (8, 8) in 0..1, as a coloured figure on a random patch of a photograph: RGB uint8 (64, 64, 3)."""
+    photo = photos[rng.integers(len(photos))]
+    top, left = (rng.integers(extent - SIDE + 1) for extent in photo.shape[:2])
+    patch = photo[top : top + SIDE, left : left + SIDE].astype(np.float64)
+    enlarged = Image.fromarray(ink.astype(np.float32)).resize((FIGURE, FIGURE), Image.Resampling.BICUBIC)
+    figure = np.zeros((SIDE, SIDE, 1))
+    top, left = rng.integers(SIDE - FIGURE + 1, size=2)
+    # Twice the ink, clipped: strokes cover the photograph, their edges stay soft.
+    figure[top : top + FIGURE, left : left + FIGURE, 0] = np.clip(2 * np.asarray(enlarged) - 0.7, 0, 1)
+    color = _standing_out(patch, rng)
+    return np.rint(patch + figure * (color - patch)).astype(np.uint8)
+
+
+def _standing_out(patch: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Of 16 random colours the one farthest from nine tenths of the patch's pixels: a person can always read the figure."""
+    colors = rng.uniform(0, 255, (16, 3))
+    distances = np.linalg.norm(colors[:, None] - patch[2::4, 2::4].reshape(1, -1, 3), axis=2)
+    return np.asarray(colors[np.quantile(distances, 0.1, axis=1).argmax()])

@@ -1,0 +1,77 @@
+"""A user's own folder: ``train/<class>/*``, and ``val/`` and ``test/`` alike where there are any."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from alexnet.data.manifest import Row, rooted
+from alexnet.data.sources.found import Found
+from alexnet.errors import UserError
+from alexnet.settings.data import Source
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+def find(settings: Source, main: Path) -> Found:
+    """List the images below each class folder; hidden files and other kinds of files are left alone.
+
+    Raises ``UserError`` for a folder that is missing or empty, and for a class that train lacks.
+    """
+    root = existing_root(settings, main)
+    if not (root / "train").is_dir():
+        raise UserError(f"data.root: {root} has no folder train; put the images at train/<class>/ in it")
+    classes = class_folders(root / "train")
+    rows: list[Row] = []
+    for split in ("train", "val", "test"):
+        if (root / split).is_dir():
+            rows += _split(root, split, classes)
+    return Found(classes, rows, root)
+
+
+def existing_root(settings: Source, main: Path) -> Path:
+    """The folder ``data.root``. Raises ``UserError`` where there is none."""
+    root = rooted(main, settings.root or "")
+    if not root.is_dir():
+        raise UserError(f"data.root: {settings.root} is no folder ({root}); give the one that holds the images")
+    return root
+
+
+def class_folders(folder: Path) -> list[str]:
+    """The names of the class folders, sorted: the label order. Raises ``UserError`` where there are none."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read ({error.strerror}); mend its permissions") from None
+    if not names:
+        raise UserError(f"{folder} holds no class folders; put each class's images into a folder of its name there")
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{folder} holds a class whose name is no UTF-8: {name!r}; rename it") from None
+    return names
+
+
+def images_below(folder: Path) -> Iterator[Path]:
+    """The image files in ``folder`` and the folders in it, by their extension, sorted; hidden ones are left out."""
+    for place, folders, files in os.walk(folder, onerror=_refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
+                yield Path(place, name)
+
+
+def _split(root: Path, split: str, classes: list[str]) -> Iterator[Row]:
+    for name in class_folders(root / split):
+        if name not in classes:
+            raise UserError(f"{root / split} holds the class {name}, which train lacks; add train/{name} or remove it")
+        images = list(images_below(root / split / name))
+        if not images:
+            raise UserError(
+                f"class {name} is empty: {root / split / name} holds no {', '.join(EXTENSIONS)} file; add some or remove it"
+            )
+        yield from (Row(split, classes.index(name), image.relative_to(root).as_posix()) for image in images)
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(f"{error.filename} cannot be read ({error.strerror}); mend its permissions") from None

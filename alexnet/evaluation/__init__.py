@@ -1,0 +1,1 @@
+"""Testing: the centre crop, the ten crops, and what is written down of them."""

@@ -1,0 +1,35 @@
+"""Class probabilities of images, from a trained net."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from alexnet.evaluation.ten_crop import views
+from alexnet.model.network import Network
+from alexnet.model.card import Card
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """Softmax outputs, float32 (N, classes)."""
+
+    center: Tensor
+    ten_crop: Tensor
+    """The mean over the views: ten, or five where a mirrored image is not of its class."""
+
+
+@torch.no_grad()
+def probabilities(net: Network, images: Tensor, card: Card) -> Probabilities:
+    """Test ``images``, (N, 3, size, size) with the mean image subtracted, at the precision that the net was trained at.
+
+    Probabilities are averaged, never logits (paper, section 4.1). A number may depend on N in its last bits: keep N fixed.
+    """
+    device = images.device.type
+    reduced = card.settings["precision"] == "bfloat16"
+    outputs = []
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=reduced):
+        for view in views(images, card.crop_size, card.flip):
+            logits = net(view.contiguous(memory_format=torch.channels_last))
+            outputs.append(logits.float().softmax(1))
+    return Probabilities(outputs[0], torch.stack(outputs).mean(0))

@@ -1,0 +1,86 @@
+"""The two layers of the paper that torch has not: normalisation over a tower's maps, and dropout by row."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LocalResponseNorm(nn.Module):
+    """Local response normalisation (paper, section 3.3): ``b_i = a_i / (k + alpha * sum_j a_j^2) ** beta``.
+
+    The sum runs over ``size`` neighbouring maps of the same tower, ``alpha`` is not divided by ``size`` (torch's own
+    layer does both otherwise). Maps of shape (N, C, H, W) in, the same out.
+    """
+
+    def __init__(self, towers: int, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0) -> None:
+        super().__init__()
+        if beta != 0.75:
+            raise ValueError(f"beta={beta} is not supported: the power is taken as two square roots, which give 0.75 alone")
+        self.towers, self.size, self.alpha, self.k = towers, size, alpha, k
+
+    def forward(self, maps: Tensor) -> Tensor:
+        channels = maps.shape[1] // self.towers
+        position = torch.arange(channels, device=maps.device)
+        near = (position[:, None] - position).abs() <= self.size // 2
+        # The sum over neighbouring maps is a 1x1 convolution with a band matrix, which CPUs and GPUs run at full speed.
+        window = (self.alpha * near.to(maps.dtype)).repeat(self.towers, 1)[:, :, None, None]
+        normalized: Tensor = _LocalResponseNorm.apply(maps, window, self.k, self.towers)
+        return normalized
+
+    def extra_repr(self) -> str:
+        return f"towers={self.towers}, size={self.size}, alpha={self.alpha}, beta=0.75, k={self.k}"
+
+
+class _LocalResponseNorm(torch.autograd.Function):
+    """With s = k + alpha * sum a^2 and b = a * s^-3/4: da = g * s^-3/4 - 2 * 3/4 * a * window(g * a * s^-7/4)."""
+
+    @staticmethod
+    def forward(ctx, maps, window, k, towers):  # type: ignore[no-untyped-def]
+        scale = F.conv2d(maps * maps, window, groups=towers).add_(k)
+        power = scale.rsqrt()
+        power.mul_(power.sqrt())
+        ctx.save_for_backward(maps, window, scale, power)
+        ctx.towers = towers
+        return maps * power
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        maps, window, scale, power = ctx.saved_tensors
+        direct = gradient * power
+        around = F.conv2d((direct * maps).div_(scale), window, groups=ctx.towers)
+        return direct.addcmul_(maps, around, value=-1.5), None, None, None
+
+
+class Dropout(nn.Module):
+    """Classic dropout (paper, section 4.2): a mask in training, outputs times ``1 - p`` in the test.
+
+    Which units drop is a function of ``key`` (the seed and the layer) and of each row's number alone, so it depends neither on how
+    a batch is divided nor on which process draws it. Activations of shape (N, units) and rows of shape (N,) in; (N, units) out.
+    """
+
+    def __init__(self, p: float, key: int) -> None:
+        super().__init__()
+        self.p, self.key = p, key
+
+    def forward(self, activations: Tensor, rows: Tensor) -> Tensor:
+        if not self.training:
+            return activations * (1 - self.p)
+        units = torch.arange(activations.shape[1], device=activations.device)
+        stream = mix(rows + mix(torch.tensor(self.key, device=rows.device)))
+        uniform = mix(stream[:, None] + units) & 0xFFFFFF
+        return activations * (uniform >= int(self.p * 2**24))
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+def mix(numbers: Tensor) -> Tensor:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014) on int64: a bijection whose bits look random."""
+    mixed = numbers + _signed(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ ((mixed >> 30) & (2**34 - 1))) * _signed(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ ((mixed >> 27) & (2**37 - 1))) * _signed(0x94D049BB133111EB)
+    return mixed ^ ((mixed >> 31) & (2**33 - 1))
+
+
+def _signed(word: int) -> int:
+    return word - 2**64 if word >= 2**63 else word

@@ -1,0 +1,1 @@
+"""Processes and devices, and the pipeline that runs over them."""

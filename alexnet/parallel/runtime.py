@@ -1,0 +1,119 @@
+"""The processes of a training: who they are, which device each has, and how they end together."""
+
+import ctypes
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+from alexnet.errors import UserError
+
+TIMEOUT = timedelta(minutes=10)
+"""How long a rank waits for another before it gives up."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """This process's place among the ranks of a training."""
+
+    rank: int
+    ranks: int
+    device: torch.device
+
+    @property
+    def lead(self) -> bool:
+        """Whether this is the rank that reads images, writes files and speaks to the user."""
+        return self.rank == 0
+
+    def agree(self, values: Sequence[float]) -> list[float]:
+        """What the last rank says: its ``values``, as float64, on every rank. All ranks call it with as many values."""
+        if self.ranks == 1:
+            return list(values)
+        wire = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.broadcast(wire, src=self.ranks - 1)
+        agreed: list[float] = wire.tolist()
+        return agreed
+
+
+@contextmanager
+def join(ranks: int) -> Iterator[Runtime | None]:
+    """Join the training's processes, as torchrun started them, or be its one process where it started none.
+
+    As many GPUs as ranks: NCCL, one GPU a rank. Exactly one GPU: rank 0 runs all stages on it and the others get ``None``,
+    for they have nothing to do. None: gloo on the CPU. Raises ``UserError`` where ranks and processes or GPUs do not fit.
+    """
+    started, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    if started != ranks:
+        raise UserError(
+            f"pipeline.ranks: {ranks} needs as many processes, not {started}; "
+            f"run `python -m torch.distributed.run --standalone --nproc-per-node {ranks} -m stages.train`"
+        )
+    gpus = torch.cuda.device_count()
+    if ranks == 1 or gpus == 1:
+        yield Runtime(0, 1, torch.device("cuda", 0) if gpus else torch.device("cpu")) if rank == 0 else None
+        return
+    if 0 < gpus < ranks:
+        raise UserError(f"pipeline.ranks: {ranks} is more than the {gpus} GPUs here; set it to {gpus}, or to 1")
+    _die_with_parent()
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if gpus else torch.device("cpu")
+    if gpus:
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if gpus else "gloo", timeout=TIMEOUT, device_id=device if gpus else None)
+    try:
+        yield Runtime(rank, ranks, device)
+    finally:
+        dist.destroy_process_group()
+
+
+def prepare_process(threads: int) -> None:
+    """Set what every computing process needs: its threads, kernels that repeat themselves, and memory kept between steps.
+
+    Products of float32 are float32 on GPUs too, never TF32: precision is a setting and not the hardware's choice.
+    """
+    torch.set_num_threads(threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Filling new memory with NaN, which this mode does by default, takes time and guards against nothing here.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    _keep_memory()
+
+
+def _keep_memory() -> None:
+    """Let glibc reuse large blocks: as it comes, it maps and unmaps each activation, which halves the speed on a CPU."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, top_pad, mmap_max = -1, -2, -4
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(top_pad, 2**28)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this rank when torchrun dies, which a SIGKILL to torchrun alone would not do."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        set_parent_death_signal = 1
+        prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def supports_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 by instructions of its own."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return not _cpu_flags().isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="ignore") as file:
+            return {flag for line in file if line.startswith(("flags", "Features")) for flag in line.split()[2:]}
+    except OSError:
+        return set()

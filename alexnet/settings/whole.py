@@ -1,0 +1,81 @@
+"""All of params.yaml at once: unknown keys refused by name, values checked against each other."""
+
+from difflib import get_close_matches
+from typing import Any, Self
+
+from pydantic import BaseModel, model_validator
+
+from alexnet.errors import UserError
+from alexnet.settings.data import Data, Pca, Preprocess
+from alexnet.settings.section import Section
+from alexnet.settings.training import CUTS, ONE_STAGE_A_RANK, SEVERAL_STAGES_A_RANK, Training
+
+
+class Settings(Training):
+    """Every key of params.yaml."""
+
+    data: Data
+    pca: Pca
+    preprocess: Preprocess
+
+    @model_validator(mode="after")
+    def agree(self) -> Self:
+        """Check the settings against each other; pydantic turns the ``ValueError`` into the user's line."""
+        if self.data.source in ("folder", "imagenet") and not self.data.root:
+            raise ValueError(f"data.source: {self.data.source} needs data.root, the folder that holds the images")
+        if self.crop_size > self.preprocess.size:
+            raise ValueError(f"crop_size: {self.crop_size} is larger than preprocess.size: {self.preprocess.size}; make it fit")
+        self._agree_pipeline()
+        return self
+
+    def _agree_pipeline(self) -> None:
+        pipe, legal = self.pipeline, CUTS[self.model]
+        chosen = tuple(cut for cut in legal if cut in pipe.cuts)
+        if chosen != pipe.cuts:
+            raise ValueError(f"pipeline.cuts: {list(pipe.cuts)} is refused; choose from {', '.join(legal)}, in this order, each once")
+        if self.batch_size % pipe.microbatches:
+            raise ValueError(
+                f"pipeline.microbatches: {pipe.microbatches} does not divide batch_size: {self.batch_size}; choose a divisor"
+            )
+        if pipe.ranks == 1:
+            return
+        stages = len(pipe.cuts) + 1
+        if stages % pipe.ranks:
+            raise ValueError(
+                f"pipeline.cuts: {list(pipe.cuts)} makes {stages} stages, no multiple of pipeline.ranks: {pipe.ranks}; "
+                f"choose {pipe.ranks - 1} cuts{' or 3' if pipe.ranks == 2 else ''} from {', '.join(legal)}"
+            )
+        single = stages == pipe.ranks
+        if (pipe.schedule in ONE_STAGE_A_RANK) != single:
+            fitting = ONE_STAGE_A_RANK if single else SEVERAL_STAGES_A_RANK
+            raise ValueError(
+                f"pipeline.schedule: {pipe.schedule} does not run {stages // pipe.ranks} stage{'' if single else 's'} a rank; "
+                f"choose {' or '.join(fitting)}"
+            )
+        if pipe.schedule != "GPipe" and pipe.microbatches % pipe.ranks:
+            raise ValueError(
+                f"pipeline.microbatches: {pipe.microbatches} must be a multiple of pipeline.ranks: {pipe.ranks} under {pipe.schedule}"
+            )
+
+
+def check(mapping: Any) -> Settings:
+    """Check a parsed params.yaml whole. Raises ``UserError`` that names each wrong key or value and what is legal."""
+    if not isinstance(mapping, dict):
+        raise UserError("params.yaml: it must hold settings, each as `name: value`")
+    unknown = list(_unknown(mapping, Settings, ""))
+    if unknown:
+        raise UserError("\n".join(unknown))
+    return Settings.read(mapping)
+
+
+def _unknown(mapping: dict[Any, Any], section: type[BaseModel], prefix: str) -> list[str]:
+    lines = []
+    for key, value in mapping.items():
+        field = section.model_fields.get(str(key))
+        if field is None:
+            near = get_close_matches(str(key), section.model_fields, n=1, cutoff=0.0)[0]
+            lines.append(f"params.yaml: {prefix}{key} is no setting; did you mean {prefix}{near}?")
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            if isinstance(value, dict):
+                lines += _unknown(value, field.annotation, f"{prefix}{key}.")
+    return lines

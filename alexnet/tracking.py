@@ -1,0 +1,193 @@
+"""MLflow: where the runs are kept, and one run spoken to directly; ``background`` has one that nobody waits for.
+
+The only module that imports mlflow, and only when a store is opened, as that takes over a second. One process alone
+(rank 0) uses it.
+"""
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from filelock import FileLock
+
+if TYPE_CHECKING:
+    import mlflow.entities
+    from mlflow import MlflowClient
+
+EXPERIMENT = "alexnet"
+
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+"""MLflow's own defaults report home, print tracebacks and keep a call to a dead server waiting for four minutes."""
+
+PARAMS_AT_ONCE, POINTS_AT_ONCE = 100, 1000
+"""The most that one request to MLflow may carry."""
+
+Point = tuple[str, float, int, int]
+"""Name, value, step and the time in milliseconds since 1970."""
+
+
+class Store:
+    """Where the runs are: ``$MLFLOW_TRACKING_URI``, else ``mlflow.db`` and ``mlruns/`` in ``root``, the main repository.
+
+    Building it touches nothing; the first use connects. A relative SQLite path starts at ``root``, as the working
+    directory of an experiment may be a temporary one.
+    """
+
+    def __init__(self, root: Path) -> None:
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+        root = root.resolve()
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+        self.database: Path | None = None
+        if self.uri.startswith("sqlite:///"):
+            self.database = root / self.uri.removeprefix("sqlite:///")
+            self.uri = f"sqlite:///{self.database}"
+        self.artifacts = None if self.uri.startswith("http") else (root / "mlruns").as_uri()
+
+    @cached_property
+    def opened(self) -> tuple["MlflowClient", str]:
+        """The client and the id of the experiment, made where it is missing. Raises what MLflow raises."""
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        # Processes that create one SQLite database at the same time ruin it.
+        with FileLock(f"{self.database}.lock", timeout=60) if self.database else nullcontext():
+            client = MlflowClient(self.uri)
+            found = client.get_experiment_by_name(EXPERIMENT)
+            if found is None:
+                try:
+                    return client, client.create_experiment(EXPERIMENT, artifact_location=self.artifacts)
+                except MlflowException:  # a server may have been asked for it by two at once
+                    found = client.get_experiment_by_name(EXPERIMENT)
+                    if found is None:
+                        raise
+            return client, found.experiment_id
+
+    @property
+    def failure(self) -> tuple[type[Exception], ...]:
+        """What MLflow, its database and the disk raise when they do not answer or refuse."""
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        return MlflowException, SQLAlchemyError, OSError
+
+    def complaint(self, error: object) -> str:
+        """What fails, in words that fit into a line, without the password that an address may hold."""
+        line = (str(error) or type(error).__name__).splitlines()[0]
+        return re.sub(r"//[^/\s]*@", "//", f"MLflow at {self.uri} fails ({line:.160})")
+
+
+class Entry:
+    """One run in the store, spoken to directly: each method waits for MLflow and raises what it raises."""
+
+    def __init__(self, client: "MlflowClient", run: "mlflow.entities.Run") -> None:
+        self._client, self._run, self._id = client, run, run.info.run_id
+        self.name: str = run.info.run_name
+        self.status: str = run.info.status
+        """RUNNING, FINISHED, FAILED or KILLED, as the run was found."""
+        self.seen_tags: dict[str, str] = dict(run.data.tags)
+        """The tags, as the run was found."""
+
+    @classmethod
+    def create(cls, store: Store, name: str, tags: Mapping[str, str]) -> Self:
+        """Begin a run."""
+        client, experiment = store.opened
+        return cls(client, client.create_run(experiment, run_name=name, tags=dict(tags)))
+
+    @classmethod
+    def find(cls, store: Store, tags: Mapping[str, str]) -> list[Self]:
+        """The runs that have all of ``tags``, newest first."""
+        client, experiment = store.opened
+        wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+        return [cls(client, run) for run in client.search_runs([experiment], wanted, order_by=["attributes.start_time DESC"])]
+
+    def params(self, params: Mapping[str, Any]) -> int:
+        """Send the settings that the run did not have when it was found, and return how many; MLflow refuses to change one."""
+        from mlflow.entities import Param
+
+        seen = self._run.data.params
+        new = [Param(name, written(value)) for name, value in params.items() if name not in seen]
+        for start in range(0, len(new), PARAMS_AT_ONCE):
+            self._client.log_batch(self._id, params=new[start : start + PARAMS_AT_ONCE])
+        return len(new)
+
+    def tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags."""
+        from mlflow.entities import RunTag
+
+        self._client.log_batch(self._id, tags=[RunTag(name, value) for name, value in tags.items()])
+
+    def points(self, points: Sequence[Point]) -> None:
+        """Send points of curves; a point that is sent again with the same time is kept once."""
+        from mlflow.entities import Metric
+
+        for start in range(0, len(points), POINTS_AT_ONCE):
+            batch = [Metric(name, value, when, step) for name, value, step, when in points[start : start + POINTS_AT_ONCE]]
+            self._client.log_batch(self._id, metrics=batch)
+
+    def steps(self, name: str) -> set[int]:
+        """The steps at which the run has the metric ``name``."""
+        return {point.step for point in self._client.get_metric_history(self._id, name)}
+
+    def machine(self) -> dict[str, float]:
+        """The load of CPUs, memory, disk, network and GPUs since the last call, by the names that MLflow's UI knows."""
+        monitor = self._monitor
+        monitor.collect_metrics()
+        values = {f"system/{name}": value for name, value in monitor.aggregate_metrics().items()}
+        for part in monitor.monitors:
+            part.clear_metrics()
+        return values
+
+    @cached_property
+    def _monitor(self) -> Any:
+        from mlflow.system_metrics import system_metrics_monitor
+
+        monitor: Any = system_metrics_monitor.SystemMetricsMonitor
+        return monitor(self._id, tracking_uri=self._client.tracking_uri)
+
+    def age(self) -> int:
+        """Seconds since the run began."""
+        return int(time.time() - self._run.info.start_time / 1000)
+
+    def artifacts(self, path: Path, folder: str) -> None:
+        """Send a file, or all that a folder holds, into the run's ``folder``."""
+        send = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
+        send(self._id, str(path), folder)
+
+    def files(self, folder: str) -> set[str]:
+        """The paths of all artifacts in the run's ``folder``."""
+        items = self._client.list_artifacts(self._id, folder)
+        return {item.path for item in items if not item.is_dir}.union(*(self.files(item.path) for item in items if item.is_dir))
+
+    def end(self, status: str) -> None:
+        """End the run: FINISHED, FAILED or KILLED."""
+        self._client.set_terminated(self._id, status)
+
+
+def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping as one of dotted keys: ``{"data": {"root": None}}`` becomes ``{"data.root": None}``."""
+    leaves: dict[str, Any] = {}
+    for key, value in mapping.items():
+        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return leaves
+
+
+def named_results(results: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of ``reports/metrics.json`` by MLflow's names: ``center_top1_error``, ``ten_crop_loss``, …"""
+    return {f"{way}_{name}": value for way in ("center", "ten_crop") for name, value in results[way].items()}
+
+
+def written(value: Any) -> str:
+    """A setting's value as params.yaml has it: null, true, 0.01, [conv3]."""
+    return value if isinstance(value, str) else json.dumps(value)

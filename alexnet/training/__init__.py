@@ -1,0 +1,1 @@
+"""Training: the optimiser, its rate, and the loop."""

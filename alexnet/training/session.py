@@ -1,0 +1,114 @@
+"""A whole training: what it reads, the engine that fits the machine, and what it leaves."""
+
+import sys
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alexnet.data.augment import color_axes
+from alexnet.data.loading import thread_count
+from alexnet.data.shards import Shards
+from alexnet.errors import UserError
+from alexnet.model.initialization import INITS
+from alexnet.model.network import NETS, Network
+from alexnet.parallel.pipeline import OneProcess, Pipeline
+from alexnet.parallel.runtime import Runtime, supports_bfloat16
+from alexnet.settings.training import Training
+from alexnet.training.loop import Epoch, Images, Observe, fit, kept_epoch
+
+
+class Session:
+    """One process's part of a training."""
+
+    def __init__(
+        self, settings: Training, runtime: Runtime, train: Shards, val: Shards, eigenbasis: dict[str, Any], mean: np.ndarray
+    ) -> None:
+        """``mean``: the mean image, (3, size, size). Raises ``UserError`` where settings and data do not fit."""
+        self.settings, self.runtime, self.eigenbasis, self.mean = settings, runtime, eigenbasis, torch.from_numpy(mean)
+        self.meta = train.meta
+        self.classes: list[str] = self.meta["classes"]
+        if settings.classes not in (None, len(self.classes)):
+            raise UserError(
+                f"classes: {settings.classes} is refused, as the data has {len(self.classes)}; set classes to null or to that number"
+            )
+        self.lineage = lineage(self.meta)
+        self.flip: bool = self.meta["mirror"] if settings.flip is None else settings.flip
+        noise = color_axes(np.array(eigenbasis["eigenvalues"]), np.array(eigenbasis["eigenvectors"]), settings.color_noise)
+        mean_on_device = self.mean.permute(1, 2, 0).contiguous().to(runtime.device)
+        workers = thread_count(settings.loader.workers, runtime.ranks)
+        self.images = Images(train, val, mean_on_device, noise, self.flip, workers)
+        net = NETS[settings.model](len(self.classes), settings.crop_size, settings.seed)
+        INITS[settings.init](net, settings.seed)
+        self.engine = build_engine(net, settings, runtime)
+
+    def describe(self) -> str:
+        """One line for the user: what is trained, on what, how."""
+        pipeline, device = self.settings.pipeline, self.runtime.device
+        how = "one process"
+        if self.runtime.ranks > 1:
+            how = f"{self.runtime.ranks} ranks, cut at {', '.join(pipeline.cuts)}, {pipeline.schedule}"
+        elif pipeline.ranks > 1:
+            how = f"one process for all stages, as there is one GPU for {pipeline.ranks} ranks"
+        return (
+            f"{self.settings.model} with {len(self.classes)} classes on {len(self.images.train)} images: {how}, "
+            f"{pipeline.microbatches} microbatches, {self.settings.precision}, {device.type}"
+        )
+
+    def run(self, observe: Observe) -> Iterator[Epoch]:
+        """Train, and give each epoch's figures; see ``fit``."""
+        if self.runtime.lead:
+            if self.settings.precision == "bfloat16" and not supports_bfloat16(self.runtime.device):
+                print("no bfloat16 instructions here, so this is slow; precision=float32 would be faster", file=sys.stderr)
+            print(self.describe(), file=sys.stderr)
+        yield from fit(self.engine, self.images, self.settings, self.runtime, observe)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The whole net's weights; every rank calls it."""
+        return self.engine.weights()
+
+    def card(self, epochs: list[Epoch]) -> dict[str, Any]:
+        """What the model's card says, but for what the model's file says itself."""
+        return {
+            "net": self.settings.model,
+            "classes": self.classes,
+            "size": self.meta["size"],
+            "crop_size": self.settings.crop_size,
+            "flip": self.flip,
+            "eigenbasis": self.eigenbasis,
+            "settings": recipe(self.settings),
+            "data": self.lineage,
+            "epoch": kept_epoch(epochs, self.settings.keep),
+            "epochs": len(epochs),
+        }
+
+
+def build_engine(net: Network, settings: Training, runtime: Runtime) -> OneProcess | Pipeline:
+    """``net`` as a pipeline over the ranks, or whole where there is one."""
+    precision = {"float32": torch.float32, "bfloat16": torch.bfloat16}[settings.precision]
+    pipe = settings.pipeline
+    if runtime.ranks == 1:
+        return OneProcess(net, pipe.microbatches, precision, runtime.device)
+    batch = (settings.batch_size, settings.crop_size)
+    return Pipeline(net, pipe.cuts, pipe.schedule, batch, pipe.microbatches, precision, runtime)
+
+
+def recipe(settings: Training) -> dict[str, Any]:
+    """The settings that change the numbers of a training, with dotted keys."""
+    whole = settings.model_dump(exclude={"pipeline", "loader"})
+    return {**whole, "pipeline.microbatches": settings.pipeline.microbatches}
+
+
+def lineage(meta: dict[str, Any]) -> dict[str, Any]:
+    """Where the images came from: source, counts, and a SHA-256 over the hashes of each split's shards."""
+    splits = meta["splits"]
+    hashes = {split: "\n".join(shard["sha256"] for shard in splits[split]["shards"]) for split in splits}
+    return {
+        "source": meta["source"],
+        "images": {split: splits[split]["images"] for split in splits},
+        "rejects": meta["rejects"],
+        "sha256": {split: sha256(text.encode()).hexdigest() for split, text in hashes.items()},
+    }

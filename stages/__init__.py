@@ -1,0 +1,1 @@
+"""The stages of dvc.yaml, one thin entry point each: read params, call the library, write outs."""

@@ -1,0 +1,54 @@
+"""What all stage commands share: the settings' check before any work, and errors in one line."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from alexnet.errors import UserError
+from alexnet.settings.section import Section
+from stages import paths
+
+
+def run(stage: Callable[..., None], section: type[Section] | None = None) -> None:
+    """Run a stage as a command: check all of params.yaml, then call ``stage`` with its own part of it.
+
+    A ``UserError`` is printed as its one line (exit 2), Ctrl-C as one word (exit 130).
+    """
+    try:
+        params = checked_params()
+        stage(section.read(params)) if section else stage()
+    except UserError as error:
+        if os.environ.get("RANK", "0") == "0":  # all ranks of a training stop for the same reason
+            print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def checked_params() -> dict[str, Any]:
+    """The mapping of params.yaml, after all of it has been found valid.
+
+    Read as YAML 1.2, where the ``1e-05`` that DVC writes is a number. The check is imported by name: it can only refuse,
+    so no byte of an out depends on it, and a stage need not run again when another stage's settings change.
+    """
+    try:
+        params: dict[str, Any] = YAML(typ="safe", pure=True).load(paths.PARAMS)
+    except FileNotFoundError:
+        raise UserError(f"{paths.PARAMS} is missing; run from the folder that holds it, the repository's root") from None
+    except YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        raise UserError(f"{paths.PARAMS}{f', line {where.line + 1}' if where else ''}: this is no YAML; mend it") from None
+    importlib.import_module("alexnet.settings.whole").check(params)
+    return params
+
+
+def main_repository() -> Path:
+    """The main repository, from DVC's temporary experiment folders too."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd())

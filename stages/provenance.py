@@ -1,0 +1,37 @@
+"""The name and the tags of this process's run: DVC's experiment, and the commit that the code comes from."""
+
+import os
+import subprocess
+
+from stages import paths
+
+WORKSPACE = "workspace"
+"""DVC's word for the files as they lie, outside any experiment."""
+
+
+def run_name() -> str:
+    """The DVC experiment's name; outside one the short commit, with ``-dirty`` where tracked files differ from it."""
+    if name := os.environ.get("DVC_EXP_NAME"):
+        return name
+    # What the stages themselves write is no change of the recipe.
+    written = [f":!{path}" for path in ("dvc.lock", paths.CURVES.parent)]
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *written)
+    return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
+
+
+def run_tags() -> dict[str, str]:
+    """``git_commit``, by MLflow's own name too, and ``dvc_experiment``, which outside an experiment is ``workspace``."""
+    return tags(os.environ.get("DVC_EXP_BASELINE_REV") or git("rev-parse", "HEAD"), os.environ.get("DVC_EXP_NAME") or WORKSPACE)
+
+
+def tags(commit: str, experiment: str) -> dict[str, str]:
+    """The tags of a run of ``commit``, made in the DVC experiment of that name or in the workspace."""
+    return {"git_commit": commit, "mlflow.source.git.commit": commit, "dvc_experiment": experiment}
+
+
+def git(*arguments: str) -> str:
+    """What git answers; empty before the first commit and without git, for which a training need not stop."""
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        return ""

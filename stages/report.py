@@ -1,0 +1,31 @@
+"""Make the pages and pictures of the report."""
+
+from alexnet.background import Run
+from alexnet.model.card import read_card
+from alexnet.reporting.pages import write_report
+from alexnet.reporting.results import read_results
+from alexnet.tracking import Store
+from stages import paths
+from stages.command import main_repository, run
+from stages.provenance import run_name, run_tags
+
+
+def main() -> None:
+    """Read what pca, train and evaluate left; write ``reports/``, and send it to MLflow."""
+    results = read_results(
+        card=paths.CARD,
+        curves=paths.CURVES,
+        metrics=paths.METRICS,
+        eigenbasis=paths.EIGENBASIS,
+        mean=paths.MEAN,
+        evaluation=paths.EVALUATION,
+    )
+    write_report(results, summary=paths.SUMMARY, page=paths.PAGE, folder=paths.FIGURES)
+    card = read_card(paths.CARD)
+    tags = run_tags() | {"model_sha256": card.sha256, "data_source": card.data["source"]}
+    with Run(Store(main_repository()), run_name(), resume=tags) as record:
+        record.artifacts(paths.CURVES.parent, "reports")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,59 @@
+"""Train the net over the ranks that torchrun started; see dvc.yaml for the command."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+from alexnet.background import Run
+from alexnet.data.shards import Shards
+from alexnet.files import read_json, write_text
+from alexnet.model.saved import save_model
+from alexnet.parallel.runtime import Runtime, join, prepare_process
+from alexnet.settings.training import Training as Params
+from alexnet.tracking import Store, flat
+from alexnet.training.session import Session
+from stages import paths
+from stages.command import checked_params, main_repository, run
+from stages.provenance import run_name, run_tags
+
+
+def main(settings: Params) -> None:
+    """Write the model, its card and the curves; rank 0 alone writes and tells MLflow."""
+    prepare_process(settings.threads)
+    with join(settings.pipeline.ranks) as runtime:
+        if runtime is not None:
+            train(settings, runtime)
+
+
+def train(settings: Params, runtime: Runtime) -> None:
+    """This process's part of the training."""
+    session = Session(
+        settings,
+        runtime,
+        Shards(paths.SHARDS, "train"),
+        Shards(paths.SHARDS, "val"),
+        read_json(paths.EIGENBASIS),
+        np.load(paths.MEAN),
+    )
+    if not runtime.lead:
+        for _ in session.run(observe=lambda values, step: None):
+            pass
+        session.weights()
+        return
+    with Run(Store(main_repository()), run_name(), machine=True) as record:
+        record.params(flat(checked_params()) | flat({"lineage": session.lineage}))
+        record.tags(run_tags() | {"data_source": session.lineage["source"]})
+        epochs = []
+        for epoch in session.run(observe=record.metrics):
+            epochs.append(epoch)
+            write_text(paths.CURVES, pd.DataFrame(epochs).to_csv(index=False))
+            record.metrics({name: value for name, value in asdict(epoch).items() if name != "epoch"}, epoch.epoch)
+        card = save_model(paths.MODEL, paths.CARD, session.weights(), session.mean, session.card(epochs))
+        record.tags({"model_sha256": card.sha256})
+        for path in (paths.MODEL, paths.CARD):
+            record.artifacts(path, str(path.parent))
+
+
+if __name__ == "__main__":
+    run(main, Params)

@@ -1,0 +1,107 @@
+"""Workers that crash, hang or run out of memory cost the guilty item and nothing else."""
+
+import os
+import signal
+import time
+from collections.abc import Generator, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from alexnet.data.workers import AHEAD, CHUNK, Lost, in_chunks
+from alexnet.errors import UserError
+
+KILLER, HANGER, QUITTER = 40, 70, 71
+
+
+def double(items: Sequence[int]) -> list[int]:
+    return [2 * item for item in items]
+
+
+def double_but_die(items: Sequence[int]) -> list[int]:
+    if KILLER in items:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return double(items)
+
+
+def double_but_hang(items: Sequence[int]) -> list[int]:
+    if HANGER in items:
+        time.sleep(60)
+    if QUITTER in items:
+        os._exit(0)
+    return double(items)
+
+
+def refuse(items: Sequence[int]) -> list[int]:
+    raise UserError(f"{items[0]} is refused; choose another")
+
+
+def eat(items: Sequence[int]) -> str:
+    try:
+        return f"{len(bytearray(6 << 30))} bytes"
+    except MemoryError:
+        return "MemoryError"
+
+
+def threads(items: Sequence[int]) -> str:
+    return os.environ["OPENBLAS_NUM_THREADS"]
+
+
+def flat(results: Iterable[tuple[Sequence[int], list[int] | Lost]]) -> list[tuple[int, int | str]]:
+    """(item, its result or reason) of all chunks."""
+    pairs: list[tuple[int, int | str]] = []
+    for chunk, result in results:
+        pairs += [(chunk[0], result.reason)] if isinstance(result, Lost) else zip(chunk, result, strict=True)
+    return pairs
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_results_come_in_order_from_any_number_of_workers(workers: int) -> None:
+    items = list(range(5 * CHUNK + 3))
+    assert flat(in_chunks(double, items, workers=workers, title="")) == [(item, 2 * item) for item in items]
+
+
+def test_a_worker_killed_midway_costs_only_its_item() -> None:
+    items = list(range(3 * CHUNK))
+    expected = [(item, "decoder crashed" if item == KILLER else 2 * item) for item in items]
+    assert flat(in_chunks(double_but_die, items, workers=2, title="")) == expected
+
+
+def test_a_hanging_worker_costs_only_its_item() -> None:
+    items = list(range(3 * CHUNK))
+    late = "decoder took more than 1 s"
+    expected = [(item, late if item in (HANGER, QUITTER) else 2 * item) for item in items]
+    assert flat(in_chunks(double_but_hang, items, workers=2, title="", timeout=1)) == expected
+
+
+def test_a_worker_that_eats_memory_is_stopped() -> None:
+    assert [result for _, result in in_chunks(eat, [0], workers=1, title="")] == ["MemoryError"]
+
+
+def test_a_worker_is_one_thread() -> None:
+    before = os.environ.get("OPENBLAS_NUM_THREADS")
+    assert [result for _, result in in_chunks(threads, [0], workers=1, title="")] == ["1"]
+    assert os.environ.get("OPENBLAS_NUM_THREADS") == before
+
+
+def test_an_error_for_the_user_ends_the_walk() -> None:
+    with pytest.raises(UserError, match="0 is refused"):
+        list(in_chunks(refuse, list(range(100)), workers=2, title=""))
+
+
+def test_no_items_are_no_results() -> None:
+    assert list(in_chunks(double, [], workers=2, title="")) == []
+
+
+def leave_a_mark(items: Sequence[int], folder: Path) -> None:
+    (folder / str(items[0])).touch()
+
+
+def test_work_is_taken_up_only_a_window_ahead_of_the_results(tmp_path: Path) -> None:
+    results = in_chunks(partial(leave_a_mark, folder=tmp_path), list(range(100 * CHUNK)), workers=1, title="")
+    next(results)
+    time.sleep(0.5)
+    assert 0 < len(list(tmp_path.iterdir())) <= AHEAD + 1
+    cast(Generator[object], results).close()

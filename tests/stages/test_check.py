@@ -1,0 +1,58 @@
+"""Every stage command checks all of params.yaml first: one line, exit 2, before torch is imported."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STAGES = ["download", "pca", "preprocess", "train", "evaluate", "report", "check"]
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": str(Path(sys.executable).parent), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_misspelt_key_stops_every_stage_in_one_line(stage: str, tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("momentum:", "momentun:"))
+    result = command(tmp_path, "-m", f"stages.{stage}")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "error: params.yaml: momentun is no setting; did you mean momentum?\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_the_check_takes_less_than_two_seconds_and_no_torch(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    program = "import sys, runpy; runpy.run_module('stages.check', run_name='__main__'); print('torch' in sys.modules)"
+    took = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        result = command(tmp_path, "-c", program)
+        took.append(time.perf_counter() - begun)
+        assert (result.returncode, result.stdout) == (0, "False\n"), result.stderr
+    assert min(took) < 2
+
+
+def test_the_number_that_dvc_writes_is_a_number(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    lines = ["lr: 1e-05" if line.startswith("lr:") else line for line in text.splitlines()]
+    (tmp_path / "params.yaml").write_text("\n".join(lines))
+    assert command(tmp_path, "-m", "stages.check").returncode == 0
+
+
+def test_a_missing_or_broken_params_file_is_said_in_one_line(tmp_path: Path) -> None:
+    missing = command(tmp_path, "-m", "stages.check")
+    assert missing.returncode == 2
+    assert "params.yaml is missing" in missing.stderr
+    (tmp_path / "params.yaml").write_text("lr: [1\nseed: 0\n")
+    broken = command(tmp_path, "-m", "stages.check")
+    assert broken.returncode == 2
+    assert broken.stderr.startswith("error: params.yaml, line ")
+    assert len(broken.stderr.splitlines()) == 1

@@ -1,0 +1,121 @@
+"""The commands download, pca and preprocess, on a small folder of pictures."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+from sklearn.datasets import load_sample_images
+
+REPOSITORY = Path(__file__).parents[2]
+STAGES = ("download", "pca", "preprocess")
+
+
+@pytest.fixture
+def main(tmp_path: Path) -> Path:
+    """A main repository with pictures of two classes and a params.yaml that names their folder."""
+    place = tmp_path / "main"
+    for label, photo in enumerate(load_sample_images().images):
+        (place / f"images/train/class{label}").mkdir(parents=True)
+        for number in range(20):
+            patch = photo[number : number + 100, 10 * number : 10 * number + 120]
+            Image.fromarray(patch).save(place / f"images/train/class{label}/{number}.png")
+    set_params(place)
+    return place
+
+
+def set_params(place: Path, **data: object) -> None:
+    yaml = YAML()
+    params = yaml.load(REPOSITORY / "params.yaml")
+    params["data"].update({"source": "folder", "root": "images", "max_rejects": 2} | data)
+    yaml.dump(params, place / "params.yaml")
+
+
+def run(stage: str, place: Path, main: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "DVC_ROOT": str(main or place)}
+    return subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}"], cwd=place, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def run_all(place: Path, main: Path | None = None) -> list[str]:
+    lines = []
+    for stage in STAGES:
+        done = run(stage, place, main)
+        assert done.returncode == 0, done.stderr
+        lines.append(done.stderr)
+    return lines
+
+
+def outs(place: Path) -> dict[str, str]:
+    return {
+        path.relative_to(place).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((place / "data").rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_outs_are_the_same_in_the_repository_and_in_a_temporary_folder(main: Path, tmp_path: Path) -> None:
+    (main / "images/train/class0/zero.png").touch()
+    lines = run_all(main)
+    assert lines[0] == "download: 2 classes, 29 train, 4 val, 8 test images of folder\n"
+    assert lines[2] == "preprocess: 40 images, 1 rejected, listed in data/shards/rejects.csv\n"
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    (temporary / "params.yaml").write_bytes((main / "params.yaml").read_bytes())
+    run_all(temporary, main)
+    assert outs(temporary) == outs(main)
+    for name in ("raw/manifest.csv", "raw/source.json", "eigenbasis.json", "mean.npy", "shards/meta.json", "shards/rejects.csv"):
+        assert f"data/{name}" in outs(main)
+    assert not any(str(tmp_path).encode() in path.read_bytes() for path in (main / "data").rglob("*") if path.is_file())
+
+
+def test_a_changed_image_stops_preprocess_until_download_runs_again(main: Path) -> None:
+    run("download", main)
+    Image.new("RGB", (50, 50), "red").save(main / "images/train/class1/7.png")
+    stopped = run("preprocess", main)
+    assert (stopped.returncode, stopped.stdout) == (2, "")
+    assert stopped.stderr.startswith("error: ")
+    assert len(stopped.stderr.splitlines()) == 1
+    assert "class1/7.png has changed" in stopped.stderr
+    assert "dvc repro -f -s download" in stopped.stderr
+    assert [run(stage, main).returncode for stage in ("download", "preprocess")] == [0, 0]
+
+
+def test_a_source_without_network_says_what_to_do_by_hand(main: Path) -> None:
+    set_params(main, source="cifar10")
+    (main / "downloads").mkdir()
+    (main / "downloads/cifar-10-binary.tar.gz").write_bytes(b"not the archive")
+    stopped = run("download", main)
+    assert stopped.returncode == 2
+    assert "c32a1d4ab5d03f1284b67883e8d87530" in stopped.stderr
+    assert len(stopped.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_ends_a_stage_in_one_word_and_leaves_no_process(main: Path) -> None:
+    run("download", main)
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    stage = subprocess.Popen(
+        [sys.executable, "-m", "stages.preprocess"],
+        cwd=main,
+        env=environment,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (main / "data/shards").exists():
+        time.sleep(0.01)
+    os.killpg(stage.pid, signal.SIGINT)
+    assert stage.communicate(timeout=20)[1] == "interrupted\n"
+    assert stage.returncode == 130
+    with pytest.raises(ProcessLookupError):
+        for _ in range(500):  # the fork server notices a moment later
+            os.killpg(stage.pid, 0)
+            time.sleep(0.01)
+    assert not (main / "data/shards/meta.json").exists()

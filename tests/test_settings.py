@@ -1,0 +1,94 @@
+"""Wrong settings are refused with the name, the value and what is legal; right ones pass."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from alexnet.errors import UserError
+from alexnet.settings.whole import check
+
+Params = dict[str, Any]
+
+
+def changed(params: Params, **changes: Any) -> Params:
+    """``params`` with dotted keys, the dots written as double underscores, set anew."""
+    for key, value in changes.items():
+        *path, last = key.split("__")
+        section = params
+        for name in path:
+            section = section[name]
+        section[last] = value
+    return params
+
+
+def test_the_shipped_settings_are_legal(shipped: Callable[[], Params]) -> None:
+    assert check(shipped()).lr > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"lr_shedule": "plateau"}, "lr_shedule is no setting; did you mean lr_schedule?"),
+        ({"pipeline__cut": []}, "pipeline.cut is no setting; did you mean pipeline.cuts?"),
+        ({"lr": -1}, "lr: -1 is refused"),
+        ({"lr": "1e-5"}, "lr: 1e-5 is refused"),
+        ({"lr": float("inf")}, "lr: inf is refused"),
+        ({"momentum": 1.0}, "momentum: 1.0 is refused"),
+        ({"epochs": 2.5}, "epochs: 2.5 is refused"),
+        ({"epochs": True}, "epochs: True is refused"),
+        ({"crop_size": 225}, "crop_size: 225 is refused: it should be 224 or 227"),
+        ({"precision": "float16"}, "precision: float16 is refused: it should be 'float32' or 'bfloat16'"),
+        ({"data": 3}, "data: 3 is refused"),
+        ({"data__source": "folder"}, "data.source: folder needs data.root"),
+        ({"data__val_fraction": 1}, "data.val_fraction: 1 is refused"),
+        ({"preprocess__size": 200}, "crop_size: 227 is larger than preprocess.size: 200"),
+        ({"pipeline__microbatches": 3}, "pipeline.microbatches: 3 does not divide batch_size: 128"),
+        ({"pipeline__cuts": ["conv2"]}, "pipeline.cuts: ['conv2'] is refused; choose from conv3, fc6, fc7, fc8"),
+        ({"pipeline__cuts": ["fc6", "conv3"]}, "in this order"),
+        ({"pipeline__cuts": ["conv3", "fc6"]}, "makes 3 stages, no multiple of pipeline.ranks: 2"),
+        ({"pipeline__cuts": ["conv3", "fc6", "fc7"]}, "pipeline.schedule: 1F1B does not run 2 stages a rank; choose Interleaved1F1B"),
+        ({"pipeline__schedule": "Interleaved1F1B"}, "does not run 1 stage a rank; choose GPipe or 1F1B"),
+        ({"pipeline__schedule": "LoopedBFS"}, "pipeline.schedule: LoopedBFS is refused: it should be 'GPipe', '1F1B' or 'Interleaved1F1B'"),
+        ({"pipeline__microbatches": 1}, "pipeline.microbatches: 1 must be a multiple of pipeline.ranks: 2"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_words(shipped: Callable[[], Params], changes: Params, words: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        check(changed(shipped(), **changes))
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_setting_is_named(shipped: Callable[[], Params]) -> None:
+    params = shipped()
+    del params["pipeline"]["cuts"]
+    with pytest.raises(UserError, match=r"pipeline\.cuts is missing; add it"):
+        check(params)
+
+
+def test_each_wrong_setting_has_a_line(shipped: Callable[[], Params]) -> None:
+    with pytest.raises(UserError) as refusal:
+        check(changed(shipped(), lr=-1, epochs=0))
+    assert len(str(refusal.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pipeline__ranks": 1},
+        {"pipeline__ranks": 1, "pipeline__cuts": ["conv3", "fc6"]},
+        {"pipeline__cuts": ["fc6"], "pipeline__schedule": "GPipe"},
+        {"pipeline__cuts": ["conv3", "fc6", "fc7"], "pipeline__schedule": "Interleaved1F1B"},
+        {"pipeline__ranks": 4, "pipeline__cuts": ["conv3", "fc6", "fc7"]},
+        {"lr": 1, "weight_decay": 0, "data__root": "images", "data__source": "folder"},
+    ],
+)
+def test_legal_settings_pass(shipped: Callable[[], Params], changes: Params) -> None:
+    check(changed(shipped(), **changes))
+
+
+@pytest.mark.parametrize("content", [None, [], "lr"])
+def test_params_that_hold_no_settings_are_refused(content: Any) -> None:
+    with pytest.raises(UserError, match="it must hold settings"):
+        check(content)

@@ -1,0 +1,33 @@
+"""The optimiser and the rate against the paper's formulas."""
+
+import numpy as np
+import torch
+
+from alexnet.training.optim import paper_sgd, set_rate
+from alexnet.training.schedule import Constant, Plateau
+
+
+def test_ten_steps_with_a_drop_of_the_rate_are_the_papers_velocity() -> None:
+    random = np.random.default_rng(0)
+    weights, velocity = random.normal(0, 1, 50), np.zeros(50)
+    parameter = torch.nn.Parameter(torch.from_numpy(weights.copy()))
+    optimizer = paper_sgd([parameter], lr=0.01, momentum=0.9, weight_decay=0.0005)
+    rate = 0.01
+    for step in range(10):
+        if step == 5:
+            rate = 0.001
+            set_rate(optimizer, rate)
+        gradient = random.normal(0, 1, 50)
+        velocity = 0.9 * velocity - 0.0005 * rate * weights - rate * gradient
+        weights = weights + velocity
+        parameter.grad = torch.from_numpy(gradient)
+        optimizer.step()
+        np.testing.assert_allclose(parameter.detach().numpy(), weights, rtol=1e-12, err_msg=f"step {step}")
+
+
+def test_plateau_divides_by_ten_three_times_at_the_most() -> None:
+    schedule = Plateau(0.01, patience=2)
+    errors = [0.5, 0.4, 0.4, 0.41, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3]
+    rates = [round(schedule.after(error), 9) for error in errors]
+    assert rates == [0.01, 0.01, 0.01, 0.001, 0.001, 0.001, 1e-4, 1e-4, 1e-5, 1e-5, 1e-5, 1e-5, 1e-5]
+    assert {Constant(0.01, patience=1).after(error) for error in errors} == {0.01}
