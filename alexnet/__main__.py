@@ -13,7 +13,9 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     predict = commands.add_parser("predict", help="print the five likeliest classes of each image")
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    predict.add_argument("--model", type=Path, default=Path("models/alexnet.safetensors"), help="default: %(default)s; its card lies beside it")
+    predict.add_argument(
+        "--model", type=Path, default=Path("models/alexnet.safetensors"), help="default: %(default)s; its card lies beside it"
+    )
     predict.add_argument("--ten-crop", action="store_true", help="average over ten crops instead of the centre alone")
     arguments = parser.parse_args()
     try:

@@ -13,7 +13,7 @@ from alexnet.parallel.runtime import prepare_process
 from alexnet.tracking import Store, named_results
 from stages import paths
 from stages.command import main_repository, run
-from stages.provenance import run_name, run_tags
+from stages.provenance import run_name, run_of, run_tags
 
 
 def main() -> None:
@@ -27,8 +27,8 @@ def main() -> None:
     errors = results.metrics(found, len(card.classes))
     results.write(paths.EVALUATION, found, net, shards, card)
     write_json(paths.METRICS, errors)
-    tags = run_tags() | {"model_sha256": card.sha256, "data_source": card.data["source"]}
-    with Run(Store(main_repository()), run_name(), resume=tags) as record:
+    with Run(Store(main_repository()), run_name(), resume=run_of(card.sha256)) as record:
+        record.tags(run_tags() | {"data_source": card.data["source"]})
         record.metrics(named_results(errors))
 
 

@@ -19,6 +19,11 @@ def run_name() -> str:
     return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
 
 
+def run_of(model_sha256: str) -> dict[str, str]:
+    """The tags by which a later stage finds the run of the model that it reads, in the same experiment."""
+    return {"model_sha256": model_sha256, "dvc_experiment": os.environ.get("DVC_EXP_NAME") or WORKSPACE}
+
+
 def run_tags() -> dict[str, str]:
     """``git_commit``, by MLflow's own name too, and ``dvc_experiment``, which outside an experiment is ``workspace``."""
     return tags(os.environ.get("DVC_EXP_BASELINE_REV") or git("rev-parse", "HEAD"), os.environ.get("DVC_EXP_NAME") or WORKSPACE)

@@ -7,7 +7,7 @@ from alexnet.reporting.results import read_results
 from alexnet.tracking import Store
 from stages import paths
 from stages.command import main_repository, run
-from stages.provenance import run_name, run_tags
+from stages.provenance import run_name, run_of, run_tags
 
 
 def main() -> None:
@@ -22,8 +22,8 @@ def main() -> None:
     )
     write_report(results, summary=paths.SUMMARY, page=paths.PAGE, folder=paths.FIGURES)
     card = read_card(paths.CARD)
-    tags = run_tags() | {"model_sha256": card.sha256, "data_source": card.data["source"]}
-    with Run(Store(main_repository()), run_name(), resume=tags) as record:
+    with Run(Store(main_repository()), run_name(), resume=run_of(card.sha256)) as record:
+        record.tags(run_tags() | {"data_source": card.data["source"]})
         record.artifacts(paths.CURVES.parent, "reports")
 
 

@@ -47,10 +47,16 @@ def test_the_shipped_settings_are_legal(shipped: Callable[[], Params]) -> None:
         ({"pipeline__cuts": ["conv2"]}, "pipeline.cuts: ['conv2'] is refused; choose from conv3, fc6, fc7, fc8"),
         ({"pipeline__cuts": ["fc6", "conv3"]}, "in this order"),
         ({"pipeline__cuts": ["conv3", "fc6"]}, "makes 3 stages, no multiple of pipeline.ranks: 2"),
-        ({"pipeline__cuts": ["conv3", "fc6", "fc7"]}, "pipeline.schedule: 1F1B does not run 2 stages a rank; choose Interleaved1F1B"),
+        (
+            {"pipeline__cuts": ["conv3", "fc6", "fc7"]},
+            "pipeline.schedule: 1F1B does not run 2 stages a rank; choose Interleaved1F1B",
+        ),
         ({"pipeline__schedule": "Interleaved1F1B"}, "does not run 1 stage a rank; choose GPipe or 1F1B"),
-        ({"pipeline__schedule": "LoopedBFS"}, "pipeline.schedule: LoopedBFS is refused: it should be 'GPipe', '1F1B' or 'Interleaved1F1B'"),
-        ({"pipeline__microbatches": 1}, "pipeline.microbatches: 1 must be a multiple of pipeline.ranks: 2"),
+        (
+            {"pipeline__schedule": "LoopedBFS"},
+            "pipeline.schedule: LoopedBFS is refused: it should be 'GPipe', '1F1B' or 'Interleaved1F1B'",
+        ),
+        ({"pipeline__microbatches": 1}, "pipeline.microbatches: 1 is no multiple of pipeline.ranks: 2"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_words(shipped: Callable[[], Params], changes: Params, words: str) -> None:

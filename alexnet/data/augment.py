@@ -31,9 +31,7 @@ class Views:
         return Views(self.top[images], self.left[images], self.flip[images], self.noise[images])
 
 
-def random_views(
-    seed: int, epoch: int, images: int, margin: int, flip: bool, noise: NDArray[np.float64]
-) -> Views:
+def random_views(seed: int, epoch: int, images: int, margin: int, flip: bool, noise: NDArray[np.float64]) -> Views:
     """Draw the views of an epoch (paper, section 4.1): a random crop, mirrored with probability 1/2, and colour noise.
 
     ``margin``: image side minus crop side, in pixels. ``noise``: (3, 3), see ``color_axes``; each image's noise is its sum of
@@ -64,8 +62,8 @@ def color_axes(eigenvalues: NDArray[np.float64], eigenvectors: NDArray[np.float6
 def apply(crops: Tensor, views: Views, mean: Tensor) -> Tensor:
     """Subtract the mean image, mirror and add the noise.
 
-    ``crops``: uint8 (N, side, side, 3), cut at the views' places but not yet mirrored. ``mean``: float32 (size, size, 3). Gives float32
-    (N, 3, side, side) in channels-last order, on the crops' device.
+    ``crops``: uint8 (N, side, side, 3), cut at the views' places but not yet mirrored. ``mean``: float32 (size, size, 3).
+    Gives float32 (N, 3, side, side) in channels-last order, on the crops' device.
     """
     side = crops.shape[1]
     images = crops.float()

@@ -48,15 +48,17 @@ def batches(
 ) -> Iterator[Batch]:
     """The images of ``order`` in batches of ``batch_size``, the last one filled up.
 
-    ``views``: how each image of the split is seen, or None where this process needs no images. ``side``: of a crop, in pixels.
-    ``mean``: the mean image, float32 (size, size, 3), on ``device``, where the images go. ``workers``: threads that decode; with 0
-    each batch is made when it is asked for. No number depends on them.
+    ``views``: how each image of the split is seen, or None where this process needs no images. ``side``: of a crop, in
+    pixels. ``mean``: the mean image, float32 (size, size, 3), on ``device``, where the images go. ``workers``: threads that
+    decode; with 0 each batch is made when it is asked for. No number depends on them.
     """
+
+    all_labels = shards.labels
 
     def start(first: int) -> Callable[[], Batch]:
         chosen = order[first : first + batch_size]
         labels = np.full(batch_size, -100)
-        labels[: len(chosen)] = shards.labels[chosen]
+        labels[: len(chosen)] = all_labels[chosen]
         target = torch.from_numpy(labels).to(device)
         if views is None:
             return lambda: Batch(None, target, len(chosen))

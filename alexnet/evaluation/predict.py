@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from alexnet.evaluation.ten_crop import views
-from alexnet.model.network import Network
 from alexnet.model.card import Card
+from alexnet.model.network import Network
 
 
 @dataclass(frozen=True)

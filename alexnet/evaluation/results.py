@@ -16,8 +16,8 @@ from alexnet.data.loading import batches
 from alexnet.data.shards import Shards
 from alexnet.evaluation.predict import probabilities
 from alexnet.files import write_bytes, write_json, write_text
-from alexnet.model.network import Network
 from alexnet.model.card import Card
+from alexnet.model.network import Network
 
 BATCH = 64
 """Images a batch, whatever the machine; the last one is filled up, so no number depends on what it holds."""
@@ -32,7 +32,7 @@ class Results:
     actual: np.ndarray
     """(images,) labels."""
     center: pd.DataFrame
-    """Of the centre crop: ``predicted`` (label), ``rank`` of the actual class (1 is the first guess), ``loss``, ``probability``."""
+    """Of the centre crop: ``predicted`` (label) and its ``probability``, ``rank`` of the actual class from 1, ``loss``."""
     ten_crop: pd.DataFrame
     """The same of the ten crops."""
     top: np.ndarray

@@ -54,17 +54,19 @@ class _LocalResponseNorm(torch.autograd.Function):
 class Dropout(nn.Module):
     """Classic dropout (paper, section 4.2): a mask in training, outputs times ``1 - p`` in the test.
 
-    Which units drop is a function of ``key`` (the seed and the layer) and of each row's number alone, so it depends neither on how
-    a batch is divided nor on which process draws it. Activations of shape (N, units) and rows of shape (N,) in; (N, units) out.
+    Which units drop is a function of ``key`` (the seed and the layer) and of each row's number alone, so it depends neither
+    on how a batch is divided nor on which process draws it. Activations (N, units) and rows (N,) in; (N, units) out.
     """
 
     def __init__(self, p: float, key: int) -> None:
         super().__init__()
         self.p, self.key = p, key
 
-    def forward(self, activations: Tensor, rows: Tensor) -> Tensor:
+    def forward(self, activations: Tensor, rows: Tensor | None) -> Tensor:
         if not self.training:
             return activations * (1 - self.p)
+        if rows is None:
+            raise ValueError("dropout draws by the rows' numbers: give the net rows=, an int64 tensor (N,)")
         units = torch.arange(activations.shape[1], device=activations.device)
         stream = mix(rows + mix(torch.tensor(self.key, device=rows.device)))
         uniform = mix(stream[:, None] + units) & 0xFFFFFF

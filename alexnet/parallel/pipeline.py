@@ -107,15 +107,11 @@ class Pipeline:
         self.runtime, self.device, self.precision = runtime, runtime.device, precision
         self.shapes = {name: parameter.shape for name, parameter in net.named_parameters()}
         pieces = split(net, cuts)
-        self.owners = {
-            name: index % runtime.ranks for index, piece in enumerate(pieces) for name, _ in piece.named_parameters()
-        }
+        self.owners = {name: index % runtime.ranks for index, piece in enumerate(pieces) for name, _ in piece.named_parameters()}
         wires = _wires(pieces, batch[0] // microbatches, batch[1], precision)
         own = range(runtime.rank, len(pieces), runtime.ranks)
         self.first, self.last = own[0] == 0, own[-1] == len(pieces) - 1
-        self.stages = nn.ModuleDict(
-            {str(i): Stage(pieces[i], i == 0, i == len(pieces) - 1).to(self.device) for i in own}
-        )
+        self.stages = nn.ModuleDict({str(i): Stage(pieces[i], i == 0, i == len(pieces) - 1).to(self.device) for i in own})
         stages = [
             PipelineStage(self.stages[str(i)], i, len(pieces), self.device, input_args=wires[i], output_args=wires[i + 1])
             for i in own

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ def join(ranks: int) -> Iterator[Runtime | None]:
     if 0 < gpus < ranks:
         raise UserError(f"pipeline.ranks: {ranks} is more than the {gpus} GPUs here; set it to {gpus}, or to 1")
     _die_with_parent()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if gpus else torch.device("cpu")
     if gpus:
         torch.cuda.set_device(device)

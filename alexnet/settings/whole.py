@@ -24,7 +24,7 @@ class Settings(Training):
         if self.data.source in ("folder", "imagenet") and not self.data.root:
             raise ValueError(f"data.source: {self.data.source} needs data.root, the folder that holds the images")
         if self.crop_size > self.preprocess.size:
-            raise ValueError(f"crop_size: {self.crop_size} is larger than preprocess.size: {self.preprocess.size}; make it fit")
+            raise ValueError(f"crop_size: {self.crop_size} is larger than preprocess.size: {self.preprocess.size}; enlarge that")
         self._agree_pipeline()
         return self
 
@@ -32,7 +32,9 @@ class Settings(Training):
         pipe, legal = self.pipeline, CUTS[self.model]
         chosen = tuple(cut for cut in legal if cut in pipe.cuts)
         if chosen != pipe.cuts:
-            raise ValueError(f"pipeline.cuts: {list(pipe.cuts)} is refused; choose from {', '.join(legal)}, in this order, each once")
+            raise ValueError(
+                f"pipeline.cuts: {list(pipe.cuts)} is refused; choose from {', '.join(legal)}, in this order, each once"
+            )
         if self.batch_size % pipe.microbatches:
             raise ValueError(
                 f"pipeline.microbatches: {pipe.microbatches} does not divide batch_size: {self.batch_size}; choose a divisor"
@@ -54,7 +56,8 @@ class Settings(Training):
             )
         if pipe.schedule != "GPipe" and pipe.microbatches % pipe.ranks:
             raise ValueError(
-                f"pipeline.microbatches: {pipe.microbatches} must be a multiple of pipeline.ranks: {pipe.ranks} under {pipe.schedule}"
+                f"pipeline.microbatches: {pipe.microbatches} is no multiple of pipeline.ranks: {pipe.ranks}, "
+                f"which {pipe.schedule} needs; choose one"
             )
 
 
@@ -75,7 +78,6 @@ def _unknown(mapping: dict[Any, Any], section: type[BaseModel], prefix: str) -> 
         if field is None:
             near = get_close_matches(str(key), section.model_fields, n=1, cutoff=0.0)[0]
             lines.append(f"params.yaml: {prefix}{key} is no setting; did you mean {prefix}{near}?")
-        elif isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            if isinstance(value, dict):
-                lines += _unknown(value, field.annotation, f"{prefix}{key}.")
+        elif isinstance(value, dict) and isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            lines += _unknown(value, field.annotation, f"{prefix}{key}.")
     return lines

@@ -53,8 +53,8 @@ class Epoch:
 def fit(engine: OneProcess | Pipeline, images: Images, settings: Training, runtime: Runtime, observe: Observe) -> Iterator[Epoch]:
     """Train ``engine`` for ``settings.epochs`` epochs and give each epoch's figures, the same on every rank.
 
-    ``observe`` is told of each step's ``step_loss`` and ``images_per_second``. When the iterator ends the engine holds the weights that
-    ``settings.keep`` asks for. Raises ``UserError`` where the loss is not finite, on every rank at the same step.
+    ``observe`` is told of each step's ``step_loss`` and ``images_per_second``. When the iterator ends the engine holds the
+    weights that ``settings.keep`` asks for. Raises ``UserError`` where the loss is not finite, on every rank at once.
     """
     parameters = [parameter for _, parameter in engine.named_parameters()]
     optimizer = OPTIMIZERS[settings.optimizer](parameters, settings.lr, settings.momentum, settings.weight_decay)
@@ -117,9 +117,7 @@ def _batches(
     engine: OneProcess | Pipeline, shards: Shards, images: Images, chosen: np.ndarray, views: Views, settings: Training
 ) -> Iterator[Batch]:
     seen = views if engine.first else None
-    return batches(
-        shards, chosen, seen, settings.crop_size, settings.batch_size, images.mean, engine.device, images.workers
-    )
+    return batches(shards, chosen, seen, settings.crop_size, settings.batch_size, images.mean, engine.device, images.workers)
 
 
 def _figures(result: tuple[Tensor, Tensor] | None, labels: Tensor) -> list[float]:

@@ -6,9 +6,7 @@ import torch
 from torch import nn
 
 
-def paper_sgd(
-    parameters: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float
-) -> torch.optim.SGD:
+def paper_sgd(parameters: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float) -> torch.optim.SGD:
     """Momentum SGD (paper, section 5): v <- momentum v - decay lr w - lr g; w <- w + v. Decay acts on biases too.
 
     torch keeps b = -v / lr, and its step is the same while the rate stays; ``set_rate`` carries the velocity over a change.

@@ -46,7 +46,7 @@ class Progress:
     def epoch(self, epoch: int, train_loss: float, val_loss: float, val_error: float) -> None:
         """Tell of a finished epoch."""
         self._say(
-            f"epoch {epoch}/{self.epochs}: train loss {train_loss:.3f}, validation loss {val_loss:.3f}, top-1 error {val_error:.1%}"
+            f"epoch {epoch}/{self.epochs}: train loss {train_loss:.3f}; validation loss {val_loss:.3f}, error {val_error:.1%}"
         )
 
     def _say(self, line: str) -> None:

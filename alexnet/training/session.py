@@ -33,7 +33,7 @@ class Session:
         self.classes: list[str] = self.meta["classes"]
         if settings.classes not in (None, len(self.classes)):
             raise UserError(
-                f"classes: {settings.classes} is refused, as the data has {len(self.classes)}; set classes to null or to that number"
+                f"classes: {settings.classes} is refused, as the data has {len(self.classes)}; set it to null"
             )
         self.lineage = lineage(self.meta)
         self.flip: bool = self.meta["mirror"] if settings.flip is None else settings.flip

@@ -47,7 +47,10 @@ def test_apply_subtracts_the_mean_at_the_crops_place_then_mirrors_then_adds_the_
     squares = random.integers(0, 256, (4, 12, 12, 3), dtype=np.uint8)
     mean = random.normal(110, 40, (12, 12, 3)).astype(np.float32)
     views = Views(
-        np.array([0, 1, 4, 2]), np.array([4, 0, 3, 2]), np.array([True, False, True, False]), random.normal(0, 9, (4, 3)).astype("f")
+        np.array([0, 1, 4, 2]),
+        np.array([4, 0, 3, 2]),
+        np.array([True, False, True, False]),
+        random.normal(0, 9, (4, 3)).astype("f"),
     )
     crops = np.stack([s[y : y + 8, x : x + 8] for s, y, x in zip(squares, views.top, views.left, strict=True)])
     ours = apply(torch.from_numpy(crops), views, torch.from_numpy(mean))

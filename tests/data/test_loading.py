@@ -68,9 +68,7 @@ def test_a_reader_that_stops_early_leaves_no_thread(shards: Shards) -> None:
     import threading
 
     before = threading.active_count()
-    feed = batches(
-        shards, np.arange(20), center_views(20, 29), 227, 4, torch.zeros(256, 256, 3), torch.device("cpu"), workers=2
-    )
+    feed = batches(shards, np.arange(20), center_views(20, 29), 227, 4, torch.zeros(256, 256, 3), torch.device("cpu"), workers=2)
     next(feed)
     feed.close()
     assert threading.active_count() == before

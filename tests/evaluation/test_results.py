@@ -32,7 +32,8 @@ def card() -> Card:
     return Card.model_validate(
         {
             "net": "alexnet", "classes": [f"digit {i}" for i in range(10)], "size": 256, "crop_size": 227, "flip": True,
-            "eigenbasis": basis, "settings": {"precision": "float32"}, "data": {}, "epoch": 1, "epochs": 1, "parameters": 1, "sha256": "",
+            "eigenbasis": basis, "settings": {"precision": "float32"}, "data": {},
+            "epoch": 1, "epochs": 1, "parameters": 1, "sha256": "",
         }
     )  # fmt: skip
 

@@ -29,7 +29,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def save(folder: Path) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     weights = {name: parameter.detach() for name, parameter in alexnet(2).named_parameters()}
-    save_model(folder / "alexnet.safetensors", folder / "alexnet.json", weights, torch.arange(3 * 256 * 256.0).view(3, 256, 256), CARD)
+    save_model(
+        folder / "alexnet.safetensors", folder / "alexnet.json", weights, torch.arange(3 * 256 * 256.0).view(3, 256, 256), CARD
+    )
     return weights
 
 

@@ -105,9 +105,7 @@ def test_download_does_not_depend_on_settings_of_the_training() -> None:
     assert not any(str(path).startswith("alexnet/settings/training") for path in imported("download"))
 
 
-def test_a_stage_reads_every_key_that_its_section_names(
-    shipped: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stage_reads_every_key_that_its_section_names(shipped: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys that are declared but not read would make DVC run a stage again for nothing."""
     read: set[str] = set()
     plain = Section.__getattribute__

@@ -20,8 +20,12 @@ from alexnet.settings.data import Source
 
 SIDE = 64
 """Side of a picture in pixels."""
-FIGURE = 52
+FIGURE = 60
 """Side of the scan, of 8x8 grey levels, when enlarged."""
+DARKENING = 0.35
+"""What the photograph's grey levels are multiplied by: any figure stands out from it."""
+COLORS = (150, 255)
+"""The grey levels of a figure's red, green and blue."""
 ARCHIVE = "digits.tar"
 
 
@@ -59,21 +63,14 @@ def divide(labels: list[int], settings: Source, seed: int, classes: list[str]) -
 
 
 def picture(ink: NDArray[np.float64], photos: list[NDArray[np.uint8]], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A scan, (8, 8) in 0..1, as a coloured figure on a random patch of a photograph: RGB uint8 (64, 64, 3)."""
+    """A scan, (8, 8) in 0..1, as a bright figure of a random colour on a darkened patch of a photograph: uint8 (64, 64, 3)."""
     photo = photos[rng.integers(len(photos))]
     top, left = (rng.integers(extent - SIDE + 1) for extent in photo.shape[:2])
-    patch = photo[top : top + SIDE, left : left + SIDE].astype(np.float64)
+    patch = DARKENING * photo[top : top + SIDE, left : left + SIDE]
     enlarged = Image.fromarray(ink.astype(np.float32)).resize((FIGURE, FIGURE), Image.Resampling.BICUBIC)
     figure = np.zeros((SIDE, SIDE, 1))
     top, left = rng.integers(SIDE - FIGURE + 1, size=2)
     # Twice the ink, clipped: strokes cover the photograph, their edges stay soft.
-    figure[top : top + FIGURE, left : left + FIGURE, 0] = np.clip(2 * np.asarray(enlarged) - 0.7, 0, 1)
-    color = _standing_out(patch, rng)
+    figure[top : top + FIGURE, left : left + FIGURE, 0] = np.clip(2 * np.asarray(enlarged) - 0.3, 0, 1)
+    color = rng.uniform(*COLORS, size=3)
     return np.rint(patch + figure * (color - patch)).astype(np.uint8)
-
-
-def _standing_out(patch: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Of 16 random colours the one farthest from nine tenths of the patch's pixels: a person can always read the figure."""
-    colors = rng.uniform(0, 255, (16, 3))
-    distances = np.linalg.norm(colors[:, None] - patch[2::4, 2::4].reshape(1, -1, 3), axis=2)
-    return np.asarray(colors[np.quantile(distances, 0.1, axis=1).argmax()])

@@ -1,0 +1,157 @@
+"""The whole workflow as a user runs it, on a few digits: DVC, two ranks under torchrun, MLflow, the report."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from alexnet.files import read_json, sha256_of
+
+ROOT = Path(__file__).parent.parent
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def execute(folder: Path, *command: str, status: int = 0) -> str:
+    """Run a command as in an activated environment and give what it printed."""
+    drop = ("DVC_", "MLFLOW_", "GIT_", "OMP_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(drop)}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    result = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    assert result.returncode == status, result.stdout[-6000:]
+    return result.stdout
+
+
+def clone(folder: Path, shipped: Callable[[], dict[str, Any]]) -> Path:
+    """The repository as it stands, set to a short training on a few digits, as one commit."""
+    for name in execute(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0"):
+        if name and (ROOT / name).is_file() and not name.startswith("reports/") and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    params = shipped() | {"batch_size": 8, "epochs": 2, "lr": 0.001}
+    params["data"] |= {"limit": 20, "blends": 1}
+    YAML().dump(params, folder / "params.yaml")
+    execute(folder, "git", "init", "-q")
+    for key, value in (("user.name", "test"), ("user.email", "test@localhost")):
+        execute(folder, "git", "config", key, value)
+    execute(folder, "git", "add", "-A")
+    execute(folder, "git", "commit", "-qm", "start")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory, shipped: Callable[[], dict[str, Any]]) -> Path:
+    """A clone in which `dvc repro` has run."""
+    folder = clone(tmp_path_factory.mktemp("first"), shipped)
+    execute(folder, "dvc", "repro")
+    execute(folder, "git", "add", "-A")
+    execute(folder, "git", "commit", "-qm", "results")
+    return folder
+
+
+def runs(folder: Path) -> pd.DataFrame:
+    """MLflow's runs, read in a process of their own."""
+    program = (
+        "import mlflow, sys; mlflow.set_tracking_uri('sqlite:///mlflow.db');"
+        "mlflow.search_runs(experiment_names=['alexnet']).to_json('runs.json', default_handler=str)"
+    )
+    execute(folder, "python", "-c", program)
+    table = pd.read_json(folder / "runs.json")
+    (folder / "runs.json").unlink()
+    return table
+
+
+def test_every_out_is_there_and_they_agree(repository: Path) -> None:
+    card, metrics = read_json(repository / "models/alexnet.json"), read_json(repository / "reports/metrics.json")
+    assert card["sha256"] == sha256_of(repository / "models/alexnet.safetensors")
+    assert card["data"]["images"] == {"train": 20, "val": 20, "test": 20}
+    assert (metrics["images"], metrics["classes"]) == (20, 10)
+    curves = pd.read_csv(repository / "reports/train.csv")
+    assert list(curves.columns) == [
+        "epoch", "lr", "train_loss", "train_top1_error", "val_loss", "val_top1_error", "val_top5_error"
+    ]  # fmt: skip
+    assert curves["epoch"].tolist() == [1, 2]
+    page = (repository / "reports/index.html").read_text()
+    assert f"{metrics['ten_crop']['top1_error']:.1%}".rstrip("%") in page
+
+
+def test_one_run_of_mlflow_holds_the_training_and_the_test(repository: Path) -> None:
+    table = runs(repository)
+    assert len(table) == 1
+    run = table.iloc[0]
+    assert run["status"] == "FINISHED"
+    assert run["params.lr"] == 0.001
+    assert run["params.lineage.images.train"] == 20
+    assert run["tags.model_sha256"] == sha256_of(repository / "models/alexnet.safetensors")
+    metrics = read_json(repository / "reports/metrics.json")
+    assert run["metrics.ten_crop_top1_error"] == pytest.approx(metrics["ten_crop"]["top1_error"])
+    assert run["metrics.val_loss"] == pytest.approx(pd.read_csv(repository / "reports/train.csv")["val_loss"].iloc[-1])
+    assert run["metrics.step_loss"] > 0
+    artifacts = {path.name for path in (repository / "mlruns").rglob("*") if path.is_file()}
+    assert {"alexnet.safetensors", "alexnet.json", "index.html", "metrics.json", "train.csv"} <= artifacts
+
+
+def test_a_second_repro_does_nothing(repository: Path) -> None:
+    begun = time.perf_counter()
+    said = execute(repository, "dvc", "repro")
+    assert time.perf_counter() - begun < 15
+    assert "Running stage" not in said
+    assert "Data and pipelines are up to date" in said
+    assert execute(repository, "git", "status", "--porcelain") == ""
+
+
+def test_another_clone_gives_the_same_lock_and_reports(
+    repository: Path, tmp_path: Path, shipped: Callable[[], dict[str, Any]]
+) -> None:
+    other = clone(tmp_path, shipped)
+    execute(other, "dvc", "repro", "--force")
+    assert (other / "dvc.lock").read_text() == (repository / "dvc.lock").read_text()
+    for path in sorted((repository / "reports").rglob("*")):
+        if path.is_file():
+            assert path.read_bytes() == (other / path.relative_to(repository)).read_bytes(), path.name
+
+
+def test_a_temporary_experiment_lands_in_the_same_store_under_its_name(repository: Path) -> None:
+    execute(repository, "dvc", "exp", "run", "--temp", "-n", "faster", "-S", "lr=2e-3", "-S", "epochs=1")
+    table = runs(repository)
+    assert set(table["tags.mlflow.runName"]) > {"faster"}
+    run = table[table["tags.mlflow.runName"] == "faster"].iloc[0]
+    assert run["params.lr"] == 0.002
+    assert run["metrics.ten_crop_loss"] > 0
+    assert "MLflow has every run" in execute(repository, "python", "-m", "stages.track")
+
+
+def test_the_model_names_an_image(repository: Path, tmp_path: Path) -> None:
+    image = repository / "data/evaluation/sample-0.jpg"
+    for option in ([], ["--ten-crop"]):
+        lines = execute(repository, "python", "-m", "alexnet", "predict", str(image), *option).splitlines()
+        assert lines[0] == str(image)
+        assert len(lines) == 6
+        assert {line.split()[1] for line in lines[1:]} <= set("0123456789")
+    (tmp_path / "text.jpg").write_text("no image")
+    said = execute(repository, "python", "-m", "alexnet", "predict", str(tmp_path / "text.jpg"), status=2)
+    assert said.startswith("error: ")
+    assert len(said.splitlines()) == 1
+
+
+def test_a_wrong_setting_stops_train_before_torchrun(repository: Path, tmp_path: Path) -> None:
+    said = execute(repository, "dvc", "exp", "run", "--temp", "-S", "lr=-1", status=255)
+    assert "error: params.yaml: lr: -1 is refused: it should be greater than 0" in said
+    assert "Traceback" not in said
