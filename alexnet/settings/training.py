@@ -33,7 +33,7 @@ class Loader(Section):
     """The section ``loader``."""
 
     workers: Natural | None
-    """Processes that decode images beside the training; 0 for none, null to choose by the cores. Changes no number."""
+    """Threads that decode images beside the training; 0 for none, null to choose by the cores. Changes no number."""
 
 
 class Training(Section):
