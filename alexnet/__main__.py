@@ -38,7 +38,7 @@ def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> None:
     squares = []
     for path in images:
         try:
-            squares.append(torch.from_numpy(canonical(path.read_bytes(), card.size)))
+            squares.append(torch.tensor(canonical(path.read_bytes(), card.size)))
         except (OSError, BadImage) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise UserError(f"{path} cannot be read as an image ({reason}); give another file") from None

@@ -32,9 +32,7 @@ class Session:
         self.meta = train.meta
         self.classes: list[str] = self.meta["classes"]
         if settings.classes not in (None, len(self.classes)):
-            raise UserError(
-                f"classes: {settings.classes} is refused, as the data has {len(self.classes)}; set it to null"
-            )
+            raise UserError(f"classes: {settings.classes} is refused, as the data has {len(self.classes)}; set it to null")
         self.lineage = lineage(self.meta)
         self.flip: bool = self.meta["mirror"] if settings.flip is None else settings.flip
         noise = color_axes(np.array(eigenbasis["eigenvalues"]), np.array(eigenbasis["eigenvectors"]), settings.color_noise)
