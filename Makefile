@@ -5,7 +5,7 @@ PYTHON ?= python3
 READY := .venv/ready
 ACTIVATE := . .venv/bin/activate &&
 
-.PHONY: repro test lint ui bench clean
+.PHONY: repro test lint ui
 
 repro: $(READY) .git-identity
 	@$(ACTIVATE) python -m stages.check && dvc repro && python -m stages.summary
@@ -34,6 +34,3 @@ $(READY): requirements.txt
 .git-identity:
 	@git config user.email >/dev/null || git config --local user.email alexnet@localhost
 	@git config user.name >/dev/null || git config --local user.name alexnet
-
-clean:
-	rm -rf .venv data models downloads mlruns mlflow.db* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -23,6 +23,8 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> None:
@@ -33,6 +35,7 @@ def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> None:
     from alexnet.evaluation.predict import probabilities
     from alexnet.model.card import read_card
     from alexnet.model.saved import load_model
+    from alexnet.parallel.runtime import prepare_process
 
     card = read_card(model.with_suffix(".json"))
     squares = []
@@ -42,6 +45,7 @@ def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> None:
         except (OSError, BadImage) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise UserError(f"{path} cannot be read as an image ({reason}); give another file") from None
+    prepare_process(card.settings["threads"])
     net, mean = load_model(model, card)
     for path, square in zip(images, squares, strict=True):
         found = probabilities(net, square.permute(2, 0, 1)[None] - mean, card)

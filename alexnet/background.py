@@ -1,9 +1,11 @@
 """A run of MLflow that never stops or delays its caller: a thread sends what the caller hands over."""
 
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -19,12 +21,15 @@ PULSE, LONGEST_PULSE = 2.0, 60.0
 """Seconds between two sendings, and at the most between two tries while MLflow does not answer."""
 SAMPLING = 10.0
 """Seconds between two samples of the machine."""
+PATIENCE, SHORT_PATIENCE, PAUSE = 60.0, 10.0, 0.5
+"""Seconds that the end of a run takes at the most, where MLflow did not answer of late, and between two of its tries."""
 
 
 class Run:
     """An entry of the store whose methods return at once and never raise.
 
-    What MLflow does not take is tried again until ``end``; the first failure is told in one line. With ``resume`` the
+    What MLflow does not take is tried again until ``end`` gives up, but for what it refuses for good; the first failure is
+    told in one line. With ``resume`` the
     newest run that has these tags goes on if there is one, and a new run gets them. With ``machine`` the load of the
     CPUs, the memory and the GPUs is sampled.
 
@@ -39,7 +44,7 @@ class Run:
         self._points: list[Point] = []
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._status = ""
+        self._status, self._deadline = "", 0.0
         self._well = True
         self._warned = False
         self._sampled = 0.0
@@ -65,14 +70,21 @@ class Run:
         """A file, or all that a folder holds, for the run's ``folder``; it must stay as it is until ``end`` has returned."""
         self._call(lambda entry: entry.artifacts(path, folder))
 
-    def end(self, status: str = "FINISHED", patience: float = 60) -> None:
-        """Send what is left and end the run. Waits ``patience`` seconds at the most, 10 where MLflow did not answer of late."""
-        self._status = status
-        patience = patience if self._well else min(patience, 10)
-        self._closing.set()
-        self._thread.join(patience)
-        if self._thread.is_alive():
-            self._warn(f"no answer in {patience:g} s")
+    def end(self, status: str = "FINISHED", patience: float = PATIENCE) -> None:
+        """Send what is left and end the run. Waits ``patience`` seconds at the most, 10 where MLflow did not answer of late.
+
+        Ctrl-C and SIGTERM are held back meanwhile, as they would leave the run RUNNING: the terminal and torchrun both
+        signal a rank. A finished run's caller gets the signal afterwards; another's is on its way out already.
+        """
+        with signals_held_back() as signals:
+            patience = patience if self._well else min(patience, SHORT_PATIENCE)
+            self._status, self._deadline = status, time.monotonic() + patience
+            self._closing.set()
+            self._thread.join(patience)
+            if self._thread.is_alive():
+                self._warn(f"no answer in {patience:g} s")
+        if signals and status == "FINISHED":
+            signal.raise_signal(signals[0])
 
     def __enter__(self) -> Self:
         return self
@@ -81,27 +93,37 @@ class Run:
         if kind is None:
             self.end()
         else:
-            self.end("KILLED" if issubclass(kind, (KeyboardInterrupt, SystemExit)) else "FAILED", patience=10)
+            self.end("KILLED" if issubclass(kind, (KeyboardInterrupt, SystemExit)) else "FAILED", SHORT_PATIENCE)
 
     def _call(self, call: Callable[[Entry], Any]) -> None:
         with self._lock:
             self._calls.append(call)
 
     def _work(self) -> None:
-        pulse, ending = 0.0, False
-        while not ending:
-            ending = self._closing.wait(pulse)
-            self._well = self._try(self._open) and self._send()
+        pulse = 0.0
+        while not self._closing.wait(pulse):
+            self._well = self._send()
             pulse = PULSE if self._well else min(2 * max(pulse, PULSE), LONGEST_PULSE)
-        if entry := self._entry:
-            self._try(lambda: entry.end(self._status))
+        self._finish()
+
+    def _finish(self) -> None:
+        """Send the rest and the status, until MLflow has both or ``end`` waits no longer."""
+        ended, give_up = False, time.monotonic() + SHORT_PATIENCE
+        while time.monotonic() < (self._deadline if self._entry else min(self._deadline, give_up)):
+            sent = self._send()
+            if self._entry and not ended:
+                ended = self._try(partial(self._entry.end, self._status))
+            if sent and ended:
+                return
+            time.sleep(PAUSE)
 
     def _try(self, call: Callable[[], Any]) -> bool:
+        """Whether the call is done with: MLflow took it, or refused it for good."""
         try:
             call()
         except Exception as error:  # whatever goes wrong with MLflow, the caller's work goes on
             self._warn(error)
-            return False
+            return self._store.refused(error)
         return True
 
     def _open(self) -> None:
@@ -110,8 +132,9 @@ class Run:
             self._entry = found[0] if found else Entry.create(self._store, self._name, self._resume)
 
     def _send(self) -> bool:
-        """Send all that waits; what fails waits on, and does not keep the rest from going."""
-        assert self._entry
+        """Send all that waits and return whether nothing is left; what fails waits on, and keeps nothing else from going."""
+        if not self._try(self._open) or self._entry is None:
+            return False
         self._try(self._sample)
         with self._lock:
             calls, self._calls = self._calls, []
@@ -134,7 +157,22 @@ class Run:
             return
         self._warned = True
         tqdm.write(
-            f"warning: {self._store.complaint(why)}; the work goes on, sending is tried again, "
-            "and `python -m stages.track` sends later what is missing then",
+            f"warning: {self._store.complaint(why)}; the work goes on, sending is tried again where that "
+            "can help, and `python -m stages.track` sends later what is missing then",
             file=sys.stderr,
         )
+
+
+@contextmanager
+def signals_held_back() -> Iterator[list[int]]:
+    """Note SIGINT and SIGTERM instead of obeying them; yields the list of those that came. Python lets only the main thread."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

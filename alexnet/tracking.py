@@ -33,6 +33,9 @@ QUIET = {
 PARAMS_AT_ONCE, POINTS_AT_ONCE = 100, 1000
 """The most that one request to MLflow may carry."""
 
+REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"}
+"""MLflow's codes for a call that it will not take at a later try either."""
+
 Point = tuple[str, float, int, int]
 """Name, value, step and the time in milliseconds since 1970."""
 
@@ -82,6 +85,11 @@ class Store:
 
         return MlflowException, SQLAlchemyError, OSError
 
+    @staticmethod
+    def refused(error: Exception) -> bool:
+        """Whether a later try fails as well: MLflow does not allow the value, has no such run, or the file to send is gone."""
+        return isinstance(error, FileNotFoundError) or getattr(error, "error_code", None) in REFUSALS
+
     def complaint(self, error: object) -> str:
         """What fails, in words that fit into a line, without the password that an address may hold."""
         line = (str(error) or type(error).__name__).splitlines()[0]
@@ -109,8 +117,11 @@ class Entry:
     def find(cls, store: Store, tags: Mapping[str, str]) -> list[Self]:
         """The runs that have all of ``tags``, newest first."""
         client, experiment = store.opened
-        wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-        return [cls(client, run) for run in client.search_runs([experiment], wanted, order_by=["attributes.start_time DESC"])]
+        # MLflow's filters cannot escape a quote, which git allows in an experiment's name: any character may match, then compare.
+        patterns = {key: value.replace("'", "_") for key, value in tags.items()}
+        wanted = " and ".join(f"tags.`{key}` LIKE '{pattern}'" for key, pattern in patterns.items())
+        alike = client.search_runs([experiment], wanted, order_by=["attributes.start_time DESC"])
+        return [cls(client, run) for run in alike if tags.items() <= run.data.tags.items()]
 
     def params(self, params: Mapping[str, Any]) -> int:
         """Send the settings that the run did not have when it was found, and return how many; MLflow refuses to change one."""

@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,28 @@ from stages import paths
 def run(stage: Callable[..., None], section: type[Section] | None = None) -> None:
     """Run a stage as a command: check all of params.yaml, then call ``stage`` with its own part of it.
 
-    A ``UserError`` is printed as its one line (exit 2), Ctrl-C as one word (exit 130).
+    A ``UserError`` is printed as its one line, and so is an error of the system's, such as a full disk (exit 2); Ctrl-C as
+    one word (exit 130).
     """
+    lead = os.environ.get("RANK", "0") == "0"
     try:
         params = checked_params()
         stage(section.read(params)) if section else stage()
     except UserError as error:
-        if os.environ.get("RANK", "0") == "0":  # all ranks of a training stop for the same reason
-            print(f"error: {error}", file=sys.stderr)
+        if not lead:  # all ranks of a training stop for the same reason; one says it, in its own time
+            sys.exit(0)
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}; mend that and run this again", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        if lead:
+            print("interrupted", file=sys.stderr)
         sys.exit(130)
 
 
+@cache
 def checked_params() -> dict[str, Any]:
     """The mapping of params.yaml, after all of it has been found valid.
 

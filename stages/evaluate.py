@@ -1,23 +1,25 @@
 """Test the model with the centre crop and with ten crops."""
 
-import torch
-
-from alexnet.background import Run
-from alexnet.data.loading import thread_count
-from alexnet.data.shards import Shards
-from alexnet.evaluation import results
-from alexnet.files import write_json
-from alexnet.model.card import read_card
-from alexnet.model.saved import load_model
-from alexnet.parallel.runtime import prepare_process
-from alexnet.tracking import Store, named_results
 from stages import paths
 from stages.command import main_repository, run
-from stages.provenance import run_name, run_of, run_tags
 
 
 def main() -> None:
     """Write the errors and, for the report, predictions, tables, kernels and samples."""
+    # Imported here, as params.yaml is checked first and torch takes seconds.
+    import torch
+
+    from alexnet.background import Run
+    from alexnet.data.loading import thread_count
+    from alexnet.data.shards import Shards
+    from alexnet.evaluation import results
+    from alexnet.files import write_json
+    from alexnet.model.card import read_card
+    from alexnet.model.saved import load_model
+    from alexnet.parallel.runtime import prepare_process
+    from alexnet.tracking import Store, named_results
+    from stages.provenance import run_name, run_of, run_tags
+
     card = read_card(paths.CARD)
     prepare_process(card.settings["threads"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -113,7 +113,7 @@ def experiments() -> Iterator[Experiment]:
     yield Experiment(WORKSPACE, run_name(), None, git("rev-parse", "HEAD"))
 
 
-def run_of(store: Store, experiment: Experiment) -> Entry | None:
+def entry_of(store: Store, experiment: Experiment) -> Entry | None:
     """The run of this experiment and model. An experiment's run without a model's hash was cut off, and is this one too."""
     model = experiment.tags.get("model_sha256")
     fitting = {model} if experiment.name == WORKSPACE else {model, None}

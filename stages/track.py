@@ -7,7 +7,7 @@ from pathlib import Path
 from alexnet.errors import UserError
 from alexnet.tracking import Entry, Store
 from stages.command import main_repository, run
-from stages.experiments import Experiment, experiments, run_of
+from stages.experiments import Experiment, entry_of, experiments
 from stages.provenance import WORKSPACE
 
 
@@ -27,7 +27,7 @@ def main() -> None:
 
 def send(store: Store, experiment: Experiment) -> str:
     """Send what the run of ``experiment`` lacks and say what was done; empty where it lacks nothing."""
-    found, tags = run_of(store, experiment), experiment.tags
+    found, tags = entry_of(store, experiment), experiment.tags
     # After `dvc exp run` and `dvc exp apply` the workspace holds an experiment's model, whose run is enough.
     if not found and experiment.name == WORKSPACE and Entry.find(store, {"model_sha256": tags["model_sha256"]}):
         return ""
@@ -37,7 +37,8 @@ def send(store: Store, experiment: Experiment) -> str:
     points = [(name, value, step, now) for name, value, step in curves if step not in known[name]]
     missing = {name: value for name, value in tags.items() if name not in entry.seen_tags}
     files = sorted(set(experiment.artifacts()) - entry.files("models") - entry.files("reports"))
-    if not (entry.params(experiment.params()) or points or missing or files) and entry.status == "FINISHED":
+    params = entry.params(experiment.params())
+    if not (params or points or missing or files) and entry.status == "FINISHED":
         return ""
     entry.points(points)
     entry.tags(missing)

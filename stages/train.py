@@ -1,41 +1,42 @@
 """Train the net over the ranks that torchrun started; see dvc.yaml for the command."""
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-
-from alexnet.background import Run
-from alexnet.data.shards import Shards
-from alexnet.files import read_json, write_text
-from alexnet.model.saved import save_model
-from alexnet.parallel.runtime import Runtime, join, prepare_process
 from alexnet.settings.training import Training as Params
-from alexnet.tracking import Store, flat
-from alexnet.training.session import Session
 from stages import paths
 from stages.command import checked_params, main_repository, run
-from stages.provenance import run_name, run_tags
+
+if TYPE_CHECKING:
+    from alexnet.parallel.runtime import Runtime
 
 
 def main(settings: Params) -> None:
-    """Write the model, its card and the curves; rank 0 alone writes and tells MLflow."""
+    """Join the ranks and train."""
+    # Imported here, as params.yaml is checked first and torch takes seconds.
+    from alexnet.parallel.runtime import join, prepare_process
+
     prepare_process(settings.threads)
     with join(settings.pipeline.ranks) as runtime:
         if runtime is not None:
             train(settings, runtime)
 
 
-def train(settings: Params, runtime: Runtime) -> None:
-    """This process's part of the training."""
-    session = Session(
-        settings,
-        runtime,
-        Shards(paths.SHARDS, "train"),
-        Shards(paths.SHARDS, "val"),
-        read_json(paths.EIGENBASIS),
-        np.load(paths.MEAN),
-    )
+def train(settings: Params, runtime: "Runtime") -> None:
+    """This process's part; rank 0 writes the model, its card and the curves, and tells MLflow."""
+    import numpy as np
+    import pandas as pd
+
+    from alexnet.background import Run
+    from alexnet.data.shards import Shards
+    from alexnet.files import read_json, write_text
+    from alexnet.model.saved import save_model
+    from alexnet.tracking import Store, flat
+    from alexnet.training.session import Session
+    from stages.provenance import run_name, run_tags
+
+    splits = Shards(paths.SHARDS, "train"), Shards(paths.SHARDS, "val")
+    session = Session(settings, runtime, *splits, read_json(paths.EIGENBASIS), np.load(paths.MEAN))
     if not runtime.lead:
         for _ in session.run(observe=lambda values, step: None):
             pass

@@ -18,13 +18,18 @@ def main() -> None:
     store, port = Store(main_repository()), os.environ.get("PORT", "5000")
     if store.artifacts is None:
         raise UserError(f"MLFLOW_TRACKING_URI is {store.uri}, a server with a UI of its own; open that in a browser")
+    # The UI creates a missing database without the lock that keeps a training from creating it at the same time.
+    try:
+        assert store.opened
+    except store.failure as error:
+        raise UserError(f"{store.complaint(error)}; mend that, then run this again") from None
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
     command += ["--backend-store-uri", store.uri, "--default-artifact-root", store.artifacts]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(f"MLflow is on http://127.0.0.1:{port}; Ctrl-C ends it", flush=True)
     # In a session of its own it is ended by us, once; Ctrl-C in all of its processes at once prints tracebacks.
     command += ["--uvicorn-opts", "--log-level warning --timeout-graceful-shutdown 1"]
     server = subprocess.Popen(command, env=os.environ | LEAN, start_new_session=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         sys.exit(server.wait())
     except KeyboardInterrupt:

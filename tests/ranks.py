@@ -30,8 +30,8 @@ class Pair:
         for queue in self.asked:
             queue.put((function, arguments))
         answers = [queue.get(timeout=120) for queue in self.answered]
-        for done, answer in answers:
-            assert done, answer
+        failed = [f"rank {rank}: {answer}" for rank, (done, answer) in enumerate(answers) if not done]
+        assert not failed, "\n".join(failed)
         return [answer for _, answer in answers]
 
     def close(self) -> None:

@@ -1,17 +1,17 @@
-"""A run that never stops or delays its caller, against real stores and a real server."""
+"""A run that never stops or delays its caller, with a database."""
 
-import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from alexnet import background
 from alexnet.background import Run
@@ -23,10 +23,10 @@ from pathlib import Path
 from alexnet.background import Run
 from alexnet.tracking import Store
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-with Run(Store(Path(sys.argv[1])), "killed", resume={"name": "killed"}) as run:
+with Run(Store(Path(sys.argv[1])), "training", resume={"name": sys.argv[2]}) as run:
     run.metrics({"step_loss": 2.0}, 1)
     print("training", flush=True)
-    time.sleep(60)
+    sys.stdin.readline()
 """
 
 
@@ -51,14 +51,6 @@ def begun(store: Store, name: str) -> Run:
     return run
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Wait until ``true`` is, and fail after a minute."""
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @contextmanager
 def locked(store: Store) -> Iterator[None]:
     """The database in the hands of another writer."""
@@ -66,46 +58,6 @@ def locked(store: Store) -> Iterator[None]:
     with closing(sqlite3.connect(store.database, isolation_level=None)) as other:
         other.execute("begin exclusive")
         yield
-
-
-@pytest.fixture
-def port() -> int:
-    """A port where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
-
-
-@pytest.fixture
-def server(port: int, tmp_path: Path) -> Iterator[Callable[[], int]]:
-    """What starts an MLflow server at ``port`` and returns its process group; it ends with the test."""
-    started: list[subprocess.Popen[bytes]] = []
-    database = ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", str(tmp_path / "artifacts")]
-
-    def start() -> int:
-        command = [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--workers",
-            "1",
-            *database,
-        ]
-        quiet = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        started.append(subprocess.Popen(command, env=quiet, stderr=subprocess.DEVNULL, start_new_session=True))
-        return started[-1].pid
-
-    yield start
-    for process in started:
-        os.killpg(process.pid, signal.SIGCONT)
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
 
 
 def test_a_run_has_what_it_was_given_and_ends_finished(store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -140,39 +92,86 @@ def test_a_run_that_fails_is_marked(store: Store) -> None:
     assert Entry.find(store, {"name": "failing"})[0].status == "FAILED"
 
 
-def test_a_terminated_training_leaves_a_killed_run(store: Store) -> None:
+@contextmanager
+def training(store: Store, name: str) -> Iterator[subprocess.Popen[str]]:
+    """A process in the middle of a training, which ends with the first line that it reads."""
     assert store.database
-    command = [sys.executable, "-c", TRAINING, str(store.database.parent)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as training:
-        assert training.stdout
-        assert training.stdout.readline() == "training\n"
-        training.send_signal(signal.SIGTERM)
-        assert training.wait(30) == 143
-    (entry,) = Entry.find(store, {"name": "killed"})
-    assert (entry.status, entry.steps("step_loss")) == ("KILLED", {1})
+    command = [sys.executable, "-c", TRAINING, str(store.database.parent), name]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "training\n"
+        yield process
 
 
-def test_what_mlflow_refuses_keeps_nothing_else_from_going(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
-    with Run(store, "refused", resume={"name": "refused"}) as run:
-        run.artifacts(Path("missing.bin"), "models")
-        run.metrics({"train_loss": 1.0}, step=1)
+def how_it_ended(store: Store, name: str) -> tuple[str, set[int]]:
+    """The status of a training and the steps that it has sent."""
+    (entry,) = Entry.find(store, {"name": name})
+    return entry.status, entry.steps("step_loss")
+
+
+def test_a_terminated_training_leaves_a_killed_run(store: Store) -> None:
+    with training(store, "terminated") as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 143
+    assert how_it_ended(store, "terminated") == ("KILLED", {1})
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_cuts_no_killed_run_off(store: Store, second: signal.Signals) -> None:
+    with training(store, second.name) as process:
+        with locked(store):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+            process.send_signal(second)
+            time.sleep(0.3)
+        assert process.wait(30) == -signal.SIGINT
+    assert how_it_ended(store, second.name) == ("KILLED", {1})
+
+
+def test_a_signal_while_the_last_is_sent_comes_after_it(store: Store) -> None:
+    with training(store, "done") as process:
+        with locked(store):
+            print(file=process.stdin, flush=True)
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        assert process.wait(30) == -signal.SIGINT
+    assert how_it_ended(store, "done") == ("FINISHED", {1})
+
+
+def test_what_mlflow_refuses_for_good_is_dropped_and_the_rest_goes_at_once(
+    store: Store, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = begun(store, "refused")
+    run.artifacts(Path("missing.bin"), "models")
+    for rate in (0.01, 0.02):
+        run.params({"lr": rate})
+    run.tags({"data_source": "digits"})
+    until(lambda: run._warned)
+    run.metrics({"train_loss": float("nan")}, step=1)
+    started = time.monotonic()
+    until(lambda: not run._calls and not run._points)
+    assert run._well and time.monotonic() - started < 2 * background.PULSE
+    run.end()
     (entry,) = Entry.find(store, {"name": "refused"})
-    assert (entry.status, entry.steps("train_loss")) == ("FINISHED", {1})
+    assert (entry.status, entry.steps("train_loss"), entry.seen_tags["data_source"]) == ("FINISHED", {1}, "digits")
     assert capfd.readouterr().err.count("warning: MLflow") == 1
 
 
-def test_a_server_that_is_down_costs_seconds_and_one_line(
-    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    started = time.monotonic()
-    run = Run(Store(tmp_path), "down")
-    for step in range(1000):
-        run.metrics({"step_loss": 1.0}, step)
-    assert time.monotonic() - started < 1
-    run.end()
-    assert time.monotonic() - started < 15
-    assert len(capfd.readouterr().err.splitlines()) == 1
+def test_what_fails_at_the_end_is_tried_until_it_works(store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "model.bin").write_bytes(b"model")
+    run = begun(store, "late")
+    assert store.database and run._entry
+    in_the_way = store.database.parent / "mlruns" / run._entry._id
+    in_the_way.parent.mkdir(exist_ok=True)
+    in_the_way.touch()
+    run.artifacts(tmp_path / "model.bin", "models")
+    threading.Timer(2, in_the_way.unlink).start()
+    run.end(patience=20)
+    (entry,) = Entry.find(store, {"name": "late"})
+    assert (entry.status, entry.files("models")) == ("FINISHED", {"models/model.bin"})
+    assert capfd.readouterr().err.count("warning: MLflow") == 1
 
 
 def test_a_locked_database_delays_no_step_and_loses_nothing(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
@@ -197,30 +196,3 @@ def test_an_end_waits_no_longer_than_it_was_told(store: Store, capfd: pytest.Cap
         run.end(patience=1)
         assert time.monotonic() - started < 2
     assert len(capfd.readouterr().err.splitlines()) == 1
-
-
-def test_an_outage_of_the_server_loses_nothing(
-    port: int, server: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    monkeypatch.setattr(background, "LONGEST_PULSE", 1.0)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
-    (tmp_path / "page.html").write_text("page")
-    store = Store(tmp_path)
-    with Run(store, "outage", resume={"name": "outage"}) as run:
-        run.params({"lr": 0.01})
-        run.metrics({"train_loss": float("nan"), "lr": 0.01}, step=1)
-        run.artifacts(tmp_path / "page.html", "reports")
-        until(lambda: run._warned)
-        group = server()
-        until(lambda: run._entry is not None and run._well)
-        os.killpg(group, signal.SIGSTOP)
-        run.metrics({"train_loss": float("inf")}, step=2)
-        until(lambda: not run._well)
-        os.killpg(group, signal.SIGCONT)
-        run.metrics({"train_loss": 0.5}, step=3)
-    (entry,) = Entry.find(store, {"name": "outage"})
-    assert (entry.status, entry.files("reports")) == ("FINISHED", {"reports/page.html"})
-    curve = entry._client.get_metric_history(entry._id, "train_loss")
-    assert sorted(point.step for point in curve) == [1, 2, 3]
-    assert capfd.readouterr().err.count("warning: MLflow") == 1

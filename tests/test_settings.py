@@ -46,17 +46,20 @@ def test_the_shipped_settings_are_legal(shipped: Callable[[], Params]) -> None:
         ({"pipeline__microbatches": 3}, "pipeline.microbatches: 3 does not divide batch_size: 128"),
         ({"pipeline__cuts": ["conv2"]}, "pipeline.cuts: ['conv2'] is refused; choose from conv3, fc6, fc7, fc8"),
         ({"pipeline__cuts": ["fc6", "conv3"]}, "in this order"),
-        ({"pipeline__cuts": ["conv3", "fc6"]}, "makes 3 stages, no multiple of pipeline.ranks: 2"),
+        ({"pipeline__cuts": ["conv3", "fc6"]}, "makes 3 stages, no multiple of pipeline.ranks: 2; choose 1 or 3 cuts"),
+        ({"pipeline__ranks": 6}, "pipeline.ranks: 6 is refused; alexnet has 5 stages at the most"),
+        ({"seed": 2**63}, "seed: 9223372036854775808 is refused"),
+        ({"color_noise": float("inf")}, "color_noise: inf is refused"),
         (
             {"pipeline__cuts": ["conv3", "fc6", "fc7"]},
-            "pipeline.schedule: 1F1B does not run 2 stages a rank; choose Interleaved1F1B",
+            "pipeline.schedule: 1F1B is not for 4 stages on 2 ranks; choose Interleaved1F1B",
         ),
-        ({"pipeline__schedule": "Interleaved1F1B"}, "does not run 1 stage a rank; choose GPipe or 1F1B"),
+        ({"pipeline__schedule": "Interleaved1F1B"}, "is not for 2 stages on 2 ranks; choose GPipe or 1F1B"),
         (
             {"pipeline__schedule": "LoopedBFS"},
             "pipeline.schedule: LoopedBFS is refused: it should be 'GPipe', '1F1B' or 'Interleaved1F1B'",
         ),
-        ({"pipeline__microbatches": 1}, "pipeline.microbatches: 1 is no multiple of pipeline.ranks: 2"),
+        ({"pipeline__microbatches": 1}, "pipeline.microbatches: 1 is refused; 1F1B needs as many as there are stages, 2"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_words(shipped: Callable[[], Params], changes: Params, words: str) -> None:
@@ -83,6 +86,8 @@ def test_each_wrong_setting_has_a_line(shipped: Callable[[], Params]) -> None:
     "changes",
     [
         {"pipeline__ranks": 1},
+        {"batch_size": 96, "pipeline__microbatches": 3},
+        {"pipeline__microbatches": 1, "pipeline__schedule": "GPipe"},
         {"pipeline__ranks": 1, "pipeline__cuts": ["conv3", "fc6"]},
         {"pipeline__cuts": ["fc6"], "pipeline__schedule": "GPipe"},
         {"pipeline__cuts": ["conv3", "fc6", "fc7"], "pipeline__schedule": "Interleaved1F1B"},

@@ -80,6 +80,14 @@ def test_the_newest_run_with_a_models_hash_comes_first(store: Store) -> None:
     assert [entry._run.info.run_name for entry in Entry.find(store, {"model_sha256": "cafe"})] == ["newer", "older"]
 
 
+def test_a_run_is_found_by_a_tag_of_any_characters_and_by_that_alone(store: Store) -> None:
+    names = ["it's", "it_s", "its", 'say "it\'s"', "100%", "x' or 1=1 --"]
+    for name in names:
+        Entry.create(store, name, {"dvc_experiment": name})
+    for name in names:
+        assert [entry.name for entry in Entry.find(store, {"dvc_experiment": name})] == [name]
+
+
 def test_settings_that_a_run_has_are_not_sent_again(store: Store) -> None:
     Entry.create(store, "settings", {"model_sha256": "beef"}).params({"lr": 0.01})
     (found,) = Entry.find(store, {"model_sha256": "beef"})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import ndtri
 from torch import Tensor
 
 
@@ -37,11 +38,11 @@ def random_views(seed: int, epoch: int, images: int, margin: int, flip: bool, no
     ``margin``: image side minus crop side, in pixels. ``noise``: (3, 3), see ``color_axes``; each image's noise is its sum of
     columns weighted by draws from N(0, 1), redrawn in each epoch.
     """
-    random = np.random.Generator(np.random.Philox(key=[seed, 2 * epoch + 1]))
-    top, left = random.integers(0, margin + 1, size=(2, images))
-    mirrored = random.random(images) < 0.5
-    weights = random.standard_normal((images, 3))
-    return Views(top, left, mirrored & flip, (weights @ noise.T).astype(np.float32))
+    # A row of uniform numbers an image: its draws do not depend on how many images follow.
+    uniform = np.random.Generator(np.random.Philox(key=[seed, 2 * epoch + 1])).random((images, 6))
+    top, left = (uniform[:, :2] * (margin + 1)).astype(np.int64).T
+    weights = ndtri(np.maximum(uniform[:, 3:], 2**-53))
+    return Views(top, left, (uniform[:, 2] < 0.5) & flip, (weights @ noise.T).astype(np.float32))
 
 
 def center_views(images: int, margin: int) -> Views:

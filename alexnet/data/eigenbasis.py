@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet.data.squares import Canon, Numbered, Reject, refuse_many
+from alexnet.data.squares import Canon, Numbered, Reject, place, refuse_many
 from alexnet.data.workers import Lost, in_chunks
 from alexnet.errors import UserError
 
@@ -54,7 +54,7 @@ def collect(rows: Sequence[Numbered], canon: Canon, *, workers: int | None, max_
     Raises ``UserError`` for more than ``max_rejects`` unreadable images, or where none is left.
     """
     total = Sums(np.zeros((canon.size, canon.size, 3), np.int64))
-    for chunk, part in in_chunks(partial(sums, canon=canon), rows, workers=workers, title="pca"):
+    for chunk, part in in_chunks(partial(sums, canon=canon), rows, workers=workers, title="pca", place=place):
         if isinstance(part, Lost):
             total.rejects += [Reject(row, part.reason) for _, row in chunk]
         else:

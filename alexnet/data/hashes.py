@@ -1,6 +1,7 @@
 """The size and SHA-256 of each image, in threads."""
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -8,12 +9,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from alexnet.data.manifest import Row, read_bytes
+from alexnet.data.manifest import WHOLE_FILE, Row
 from alexnet.errors import UserError
 
 THREADS = 8
 BATCH = 4096
 """Rows handed to the threads at once, so that a million rows are not a million waiting calls."""
+BLOCK = 1 << 20
+"""Bytes that a thread holds at a time: a file named .jpg may be of any size."""
 
 
 def hashed(rows: Sequence[Row], root: Path) -> list[Row]:
@@ -31,8 +34,15 @@ def hashed(rows: Sequence[Row], root: Path) -> list[Row]:
 
 
 def _hashed(row: Row, root: Path) -> Row:
+    digest = hashlib.sha256()
+    size = 0
+    most = sys.maxsize if row.bytes == WHOLE_FILE else row.bytes
     try:
-        payload = read_bytes(root, row)
+        with (root / row.path).open("rb") as file:
+            file.seek(row.offset)
+            while block := file.read(min(BLOCK, most - size)):
+                digest.update(block)
+                size += len(block)
     except OSError as error:
         raise UserError(f"{root / row.path} cannot be read ({error.strerror}); mend or remove it") from None
-    return row._replace(bytes=len(payload), sha256=hashlib.sha256(payload).hexdigest())
+    return row._replace(bytes=size, sha256=digest.hexdigest())

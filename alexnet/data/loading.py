@@ -74,9 +74,12 @@ def batches(
         def finish(parts: list[Future[None]]) -> Tensor:
             for part in parts:
                 part.result()
-            images = torch.zeros(batch_size, 3, side, side, device=device).to(memory_format=torch.channels_last)
-            images[: len(chosen)] = apply(torch.from_numpy(crops[: len(chosen)]).to(device), seen, mean)
-            return images
+            images = apply(torch.from_numpy(crops[: len(chosen)]).to(device), seen, mean)
+            if len(chosen) == batch_size:
+                return images
+            whole = torch.zeros(batch_size, side, side, 3, device=device).permute(0, 3, 1, 2)
+            whole[: len(chosen)] = images
+            return whole
 
         if not workers:
             fill(range(len(chosen)))

@@ -103,22 +103,15 @@ def read(folder: Path) -> Manifest:
 def read_image(root: Path, row: Row) -> bytes:
     """The bytes of an image. Raises ``UserError`` where they are not those that the manifest was made of."""
     try:
-        payload = read_bytes(root, row)
+        with (root / row.path).open("rb") as file:
+            file.seek(row.offset)
+            # Only a loose file begins at 0, and then all of it is the image: bytes that were appended are noticed too.
+            payload = file.read(row.bytes if row.offset else WHOLE_FILE)
     except OSError as error:
         raise changed(root, row, error.strerror or "it cannot be read") from None
     if hashlib.sha256(payload).hexdigest() != row.sha256:
         raise changed(root, row, "its bytes are others now")
     return payload
-
-
-def read_bytes(root: Path, row: Row) -> bytes:
-    """The bytes of an image, unchecked. Raises ``OSError``."""
-    with (root / row.path).open("rb") as file:
-        # Only a loose file begins at 0, and then all of it is the image: bytes that were appended are noticed too.
-        if row.offset == 0:
-            return file.read()
-        file.seek(row.offset)
-        return file.read(row.bytes)
 
 
 def changed(root: Path, row: Row, why: str) -> UserError:

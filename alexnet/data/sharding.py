@@ -15,7 +15,7 @@ import simplejpeg
 from alexnet.data.disk import need
 from alexnet.data.manifest import SPLITS, Manifest, Row
 from alexnet.data.shards import INDEX, META
-from alexnet.data.squares import Canon, Numbered, Reject, refuse_many
+from alexnet.data.squares import Canon, Numbered, Reject, place, refuse_many
 from alexnet.data.tar import END, write_member
 from alexnet.data.workers import Lost, in_chunks
 from alexnet.errors import UserError
@@ -23,8 +23,8 @@ from alexnet.files import sha256_of, whole_file, write_bytes, write_json
 
 SHARD_BYTES = 500_000_000
 """A tar is ended once it is this large."""
-LEAST_BYTES_A_PIXEL = 0.1
-"""What a JPEG takes at the very least, for the check of the disk; photographs at quality 95 take about 0.4."""
+BYTES_A_PIXEL = {1: 0.05, 50: 0.13, 75: 0.19, 90: 0.3, 95: 0.45, 100: 0.9}
+"""What the JPEG of a photograph takes, by its quality: measured on scikit-learn's two sample photographs at 256x256."""
 
 Encoded = tuple[Numbered, bytes]
 
@@ -37,6 +37,11 @@ def encode(rows: Sequence[Numbered], canon: Canon, quality: int) -> list[bytes |
     ]
 
 
+def room(images: int, size: int, quality: int) -> int:
+    """About how many bytes the shards of photographs take."""
+    return int(images * size**2 * np.interp(quality, list(BYTES_A_PIXEL), list(BYTES_A_PIXEL.values())))
+
+
 def write_shards(
     folder: Path, manifest: Manifest, canon: Canon, *, quality: int, workers: int | None, max_rejects: int
 ) -> list[Reject]:
@@ -47,7 +52,7 @@ def write_shards(
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    need(folder, int(len(manifest.rows) * canon.size**2 * LEAST_BYTES_A_PIXEL), "the set of shards")
+    need(folder, room(len(manifest.rows), canon.size, quality), "the set of shards")
     rejects: list[Reject] = []
     indexes = {split: np.zeros(0, INDEX) for split in SPLITS}
     try:
@@ -72,7 +77,7 @@ def _encoded(
     rows: Sequence[Row], canon: Canon, quality: int, workers: int | None, rejects: list[Reject], max_rejects: int
 ) -> Iterator[Encoded]:
     work = partial(encode, canon=canon, quality=quality)
-    for chunk, jpegs in in_chunks(work, list(enumerate(rows)), workers=workers, title="preprocess"):
+    for chunk, jpegs in in_chunks(work, list(enumerate(rows)), workers=workers, title="preprocess", place=place):
         results = [Reject(row, jpegs.reason) for _, row in chunk] if isinstance(jpegs, Lost) else jpegs
         for numbered, result in zip(chunk, results, strict=True):
             if isinstance(result, Reject):

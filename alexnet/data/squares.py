@@ -37,13 +37,17 @@ class Canon:
         Raises ``UserError`` where an image has changed since it was listed.
         """
         for number, row in rows:
-            payload = read_image(self.root, row)
             try:
-                yield (number, row), canonical(payload, self.size, self.pixels)
+                yield (number, row), canonical(read_image(self.root, row), self.size, self.pixels)
             except BadImage as bad:
                 yield (number, row), Reject(row, str(bad))
             except MemoryError:
                 yield (number, row), Reject(row, "needs too much memory")
+
+
+def place(numbered: Numbered) -> str:
+    """The image in words, for messages."""
+    return numbered[1].place
 
 
 def refuse_many(rejects: Sequence[Reject], most: int) -> None:

@@ -1,4 +1,4 @@
-"""Work spread over processes that may crash, hang or run out of memory: it costs the guilty item and nothing else."""
+"""Work spread over processes that may crash, compute without end or run out of memory: it costs the guilty item alone."""
 
 import multiprocessing
 import os
@@ -14,12 +14,16 @@ from typing import TypeVar
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from tqdm import tqdm
 
+from alexnet.errors import UserError
+
 CHUNK = 32
 """Items that travel to a worker together."""
 AHEAD = 4
 """Chunks a worker that are under way at once: what keeps the memory from growing with the number of items."""
-TIMEOUT = 60.0
-"""Seconds that a chunk may take, and, where it fails, each of its items alone."""
+COMPUTING = 60.0
+"""Seconds of CPU time that a chunk may take, and, where it fails, each of its items alone: a large image takes a few."""
+WAITING = 600.0
+"""Seconds by the clock that it may take: what is late, but has not computed, waits for the disk, memory or other programs."""
 MEMORY = 4 << 30
 """Bytes of address space of a worker: enough for an image of 178 million pixels."""
 
@@ -40,51 +44,63 @@ def in_chunks(
     *,
     workers: int | None,
     title: str,
-    timeout: float = TIMEOUT,
+    place: Callable[[Item], str],
+    computing: float = COMPUTING,
+    waiting: float = WAITING,
 ) -> Iterator[tuple[Sequence[Item], Result | Lost]]:
     """Apply ``function`` to chunks of ``items`` in ``workers`` processes (None: one a core); yields (chunk, result) in order.
 
-    A chunk whose worker dies or takes more than ``timeout`` seconds is tried again item by item; an item that fails alone comes
-    back as (chunk of one, ``Lost``). Errors that ``function`` raises end the walk and are raised here. Results may not depend on
-    how the items are chunked. ``title`` names the progress bar.
+    A chunk whose worker dies, takes more than ``computing`` seconds of CPU time or ``waiting`` seconds by the clock is tried
+    again item by item. An item that dies or computes too long alone comes back as (chunk of one, ``Lost``); for one that is only
+    late by the clock, which says nothing about the item, ``UserError`` is raised. Errors that ``function`` raises end the walk
+    and are raised here. Results may not depend on how the items are chunked. ``title`` names the progress bar, ``place`` an item.
     """
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     workers = min(workers or len(os.sched_getaffinity(0)), max(len(chunks), 1))
     bar = tqdm(total=len(items), desc=title, unit=" images", disable=None, leave=False)
     with bar, _pool(workers) as pool:
+
+        def start(chunk: Sequence[Item]) -> ProcessFuture[Result]:
+            return pool.schedule(_bounded, (function, chunk, computing), timeout=waiting)
+
+        def finish(chunk: Sequence[Item], future: ProcessFuture[Result]) -> Iterator[tuple[Sequence[Item], Result | Lost]]:
+            try:
+                yield chunk, future.result()
+                return
+            except (ProcessExpired, Overdue):
+                alone = [(chunk[at : at + 1], start(chunk[at : at + 1])) for at in range(len(chunk))]
+            for one, again in alone:
+                try:
+                    yield one, again.result()
+                except ProcessExpired as death:
+                    late = death.exitcode == -signal.SIGVTALRM
+                    yield one, Lost(f"decoder computed for more than {computing:g} s" if late else "decoder crashed")
+                except Overdue:
+                    raise UserError(
+                        f"reading {place(one[0])} took more than {waiting:g} s, most of them spent waiting; "
+                        "see that its disk answers and that memory is free, and run again"
+                    ) from None
+
         under_way: deque[tuple[Sequence[Item], ProcessFuture[Result]]] = deque()
         for chunk in chunks:
-            under_way.append((chunk, pool.schedule(function, (chunk,), timeout=timeout)))
+            under_way.append((chunk, start(chunk)))
             if len(under_way) == AHEAD * workers:
-                yield from _finish(pool, function, *under_way.popleft(), timeout)
+                yield from finish(*under_way.popleft())
                 bar.update(CHUNK)
         while under_way:
             chunk, future = under_way.popleft()
-            yield from _finish(pool, function, chunk, future, timeout)
+            yield from finish(chunk, future)
             bar.update(len(chunk))
 
 
-def _finish(
-    pool: ProcessPool,
-    function: Callable[[Sequence[Item]], Result],
-    chunk: Sequence[Item],
-    future: ProcessFuture[Result],
-    timeout: float,
-) -> Iterator[tuple[Sequence[Item], Result | Lost]]:
+def _bounded(function: Callable[[Sequence[Item]], Result], items: Sequence[Item], computing: float) -> Result:
+    # The kernel ends the process, inside a decoder too, when it has computed for so long. Only its own instructions count: not
+    # waiting, and not the kernel's work, which grows when memory is short.
+    signal.setitimer(signal.ITIMER_VIRTUAL, computing)
     try:
-        yield chunk, future.result()
-        return
-    except (ProcessExpired, Overdue):
-        alone = [
-            (chunk[at : at + 1], pool.schedule(function, (chunk[at : at + 1],), timeout=timeout)) for at in range(len(chunk))
-        ]
-    for one, again in alone:
-        try:
-            yield one, again.result()
-        except ProcessExpired:
-            yield one, Lost("decoder crashed")
-        except Overdue:
-            yield one, Lost(f"decoder took more than {timeout:g} s")
+        return function(items)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 @contextmanager

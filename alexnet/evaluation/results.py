@@ -15,7 +15,7 @@ from alexnet.data.augment import center_views
 from alexnet.data.loading import batches
 from alexnet.data.shards import Shards
 from alexnet.evaluation.predict import probabilities
-from alexnet.files import write_bytes, write_json, write_text
+from alexnet.files import whole_file, write_bytes, write_json, write_text
 from alexnet.model.card import Card
 from alexnet.model.network import Network
 
@@ -121,7 +121,8 @@ def write(folder: Path, results: Results, net: Network, shards: Shards, card: Ca
     write_text(folder / "per_class.csv", per_class.to_csv(index_label="class"))
     write_text(folder / "confusion.csv", table.to_csv())
     kernels = dict(net.named_parameters())["conv1.weight"].detach().cpu().numpy()
-    np.save(folder / "kernels.npy", np.ascontiguousarray(kernels))
+    with whole_file(folder / "kernels.npy") as file:
+        np.save(file, np.ascontiguousarray(kernels))
     _write_samples(folder, results, shards, names)
 
 

@@ -1,8 +1,24 @@
 """The two layers of the paper that torch has not: normalisation over a tower's maps, and dropout by row."""
 
+from contextlib import nullcontext
+from functools import wraps
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+def _as_it_comes(function):  # type: ignore[no-untyped-def]
+    """Run a method of an autograd function without autocast."""
+
+    @wraps(function)
+    def run(ctx, tensor, *rest):  # type: ignore[no-untyped-def]
+        device = tensor.device.type
+        casting = torch.amp.is_autocast_available(device)  # there is none for meta tensors
+        with torch.autocast(device, enabled=False) if casting else nullcontext():
+            return function(ctx, tensor, *rest)
+
+    return run
 
 
 class LocalResponseNorm(nn.Module):
@@ -32,9 +48,13 @@ class LocalResponseNorm(nn.Module):
 
 
 class _LocalResponseNorm(torch.autograd.Function):
-    """With s = k + alpha * sum a^2 and b = a * s^-3/4: da = g * s^-3/4 - 2 * 3/4 * a * window(g * a * s^-7/4)."""
+    """With s = k + alpha * sum a^2 and b = a * s^-3/4: da = g * s^-3/4 - 2 * 3/4 * a * window(g * a * s^-7/4).
+
+    Computes in the maps' own type: under autocast, CUDA would take roots in float32 and CPUs would not.
+    """
 
     @staticmethod
+    @_as_it_comes
     def forward(ctx, maps, window, k, towers):  # type: ignore[no-untyped-def]
         scale = F.conv2d(maps * maps, window, groups=towers).add_(k)
         power = scale.rsqrt()
@@ -44,6 +64,7 @@ class _LocalResponseNorm(torch.autograd.Function):
         return maps * power
 
     @staticmethod
+    @_as_it_comes
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         maps, window, scale, power = ctx.saved_tensors
         direct = gradient * power

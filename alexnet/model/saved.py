@@ -34,9 +34,10 @@ def load_model(path: Path, card: Card) -> tuple[Network, Tensor]:
         raise UserError(f"{path} is not the file that its card describes; put back the pair that a training wrote")
     try:
         tensors = load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error}); train again to write it") from None
-    mean = tensors.pop("mean")
-    net = NETS[card.net](len(card.classes), card.crop_size)
-    net.load_state_dict(tensors)
+        mean = tensors.pop("mean")
+        net = NETS[card.net](len(card.classes), card.crop_size)
+        net.load_state_dict(tensors)
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        why = str(error).splitlines()[0]
+        raise UserError(f"{path} does not hold the net of its card ({why}); train again to write both") from None
     return net.eval().to(memory_format=torch.channels_last), mean

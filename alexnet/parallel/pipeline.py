@@ -11,7 +11,6 @@ of the microbatches, so the numbers are bitwise those of ``OneProcess``.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from copy import deepcopy
 from typing import cast
 
 import torch
@@ -20,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage
 from torch.distributed.pipelining.schedules import PipelineScheduleMulti, PipelineScheduleSingle, get_schedule_class
+from torch.func import functional_call
 
 from alexnet.model.network import Network
 from alexnet.parallel.runtime import Runtime
@@ -197,10 +197,12 @@ def _inside(tensor: Tensor) -> Tensor:
 
 def _wires(pieces: list[Network], rows: int, size: int, precision: torch.dtype) -> list[Tensor]:
     """What crosses into, between and out of the stages, as empty tensors of a microbatch's shape."""
-    wires = [torch.empty(rows, 3, size, size, device="meta")]
+    images = torch.empty(rows, 3, size, size, device="meta").to(memory_format=torch.channels_last)
+    wires = [images]
     for piece in pieces:
-        wires.append(deepcopy(piece).to("meta").eval()(wires[-1]))
-    return [wires[0], *(wire.to(precision) for wire in wires[1:])]
+        shapes = {name: parameter.to("meta") for name, parameter in piece.named_parameters()}
+        wires.append(functional_call(piece.eval(), shapes, wires[-1]))
+    return [images, *(wire.to(precision).contiguous() for wire in wires[1:])]
 
 
 def _mean_loss(labels: Tensor) -> Callable[[Tensor, Tensor], Tensor]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -52,24 +53,32 @@ def join(ranks: int) -> Iterator[Runtime | None]:
     if started != ranks:
         raise UserError(
             f"pipeline.ranks: {ranks} needs as many processes, not {started}; "
-            f"run `python -m torch.distributed.run --standalone --nproc-per-node {ranks} -m stages.train`"
+            f"run `torchrun --standalone --nproc-per-node {ranks} -m stages.train`"
         )
     gpus = torch.cuda.device_count()
-    if ranks == 1 or gpus == 1:
-        yield Runtime(0, 1, torch.device("cuda", 0) if gpus else torch.device("cpu")) if rank == 0 else None
-        return
-    if 0 < gpus < ranks:
+    if 1 < gpus < ranks:
         raise UserError(f"pipeline.ranks: {ranks} is more than the {gpus} GPUs here; set it to {gpus}, or to 1")
     _die_with_parent()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if gpus else torch.device("cpu")
-    if gpus:
-        torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if gpus else "gloo", timeout=TIMEOUT, device_id=device if gpus else None)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        yield Runtime(rank, ranks, device)
+        if ranks == 1 or gpus == 1:
+            yield Runtime(0, 1, torch.device("cuda", 0) if gpus else torch.device("cpu")) if rank == 0 else None
+        else:
+            yield _join_group(rank, ranks, gpus)
     finally:
-        dist.destroy_process_group()
+        signal.signal(signal.SIGTERM, before)
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _join_group(rank: int, ranks: int, gpus: int) -> Runtime:
+    if gpus == 0:
+        dist.init_process_group("gloo", timeout=TIMEOUT)
+        return Runtime(rank, ranks, torch.device("cpu"))
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    torch.cuda.set_device(device)
+    dist.init_process_group("nccl", timeout=TIMEOUT, device_id=device)
+    return Runtime(rank, ranks, device)
 
 
 def prepare_process(threads: int) -> None:
@@ -101,21 +110,15 @@ def _keep_memory() -> None:
 def _die_with_parent() -> None:
     """Ask Linux to kill this rank when torchrun dies, which a SIGKILL to torchrun alone would not do."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None:
+    if prctl is not None and "WORLD_SIZE" in os.environ:
         set_parent_death_signal = 1
         prctl(set_parent_death_signal, signal.SIGKILL)
 
 
-def supports_bfloat16(device: torch.device) -> bool:
+def supports_bfloat16(device: torch.device, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether the device computes in bfloat16 by instructions of its own."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return not _cpu_flags().isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="ignore") as file:
-            return {flag for line in file if line.startswith(("flags", "Features")) for flag in line.split()[2:]}
-    except OSError:
-        return set()
+    lines = cpuinfo.read_text(errors="ignore").splitlines() if cpuinfo.exists() else []
+    flags = {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split()}
+    return not flags.isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))

@@ -4,10 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from alexnet.settings.section import Section
-
-Positive = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
+from alexnet.settings.section import Natural, Positive, Section
 
 CUTS = {"alexnet": ("conv3", "fc6", "fc7", "fc8")}
 """The layers of each net that read the maps of both of the paper's GPUs: the pipeline may be cut before them."""
@@ -39,7 +36,7 @@ class Loader(Section):
 class Training(Section):
     """The keys at the top level of params.yaml: what is trained, and how."""
 
-    seed: Natural
+    seed: Annotated[int, Field(ge=0, lt=2**62)]
     """All random numbers are functions of it."""
     model: Literal["alexnet"]
     """The net."""
@@ -49,7 +46,7 @@ class Training(Section):
     """Side of the crops in pixels: 227 unpadded, or 224, which the net pads by 3 on the right and bottom; 55 maps either way."""
     flip: bool | None
     """Mirror images at random in training, and in the ten crops; null for the source's own (no for digits, else yes)."""
-    color_noise: Annotated[float, Field(ge=0)]
+    color_noise: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     """Standard deviation of the weights on the RGB eigenvectors; the paper's is 0.1, 0 is off."""
     init: Literal["paper"]
     """Initial weights: the paper's N(0, 0.01), with ones as biases in conv2, conv4, conv5, fc6 and fc7."""

@@ -30,8 +30,8 @@ class Settings(Training):
 
     def _agree_pipeline(self) -> None:
         pipe, legal = self.pipeline, CUTS[self.model]
-        chosen = tuple(cut for cut in legal if cut in pipe.cuts)
-        if chosen != pipe.cuts:
+        stages = len(pipe.cuts) + 1
+        if tuple(cut for cut in legal if cut in pipe.cuts) != pipe.cuts:
             raise ValueError(
                 f"pipeline.cuts: {list(pipe.cuts)} is refused; choose from {', '.join(legal)}, in this order, each once"
             )
@@ -41,20 +41,25 @@ class Settings(Training):
             )
         if pipe.ranks == 1:
             return
-        stages = len(pipe.cuts) + 1
+        if pipe.ranks > len(legal) + 1:
+            raise ValueError(f"pipeline.ranks: {pipe.ranks} is refused; {self.model} has {len(legal) + 1} stages at the most")
         if stages % pipe.ranks:
+            numbers = " or ".join(str(n - 1) for n in range(pipe.ranks, len(legal) + 2, pipe.ranks))
             raise ValueError(
                 f"pipeline.cuts: {list(pipe.cuts)} makes {stages} stages, no multiple of pipeline.ranks: {pipe.ranks}; "
-                f"choose {pipe.ranks - 1} cuts{' or 3' if pipe.ranks == 2 else ''} from {', '.join(legal)}"
+                f"choose {numbers} cuts from {', '.join(legal)}"
             )
-        single = stages == pipe.ranks
-        if (pipe.schedule in ONE_STAGE_A_RANK) != single:
-            fitting = ONE_STAGE_A_RANK if single else SEVERAL_STAGES_A_RANK
+        fitting = ONE_STAGE_A_RANK if stages == pipe.ranks else SEVERAL_STAGES_A_RANK
+        if pipe.schedule not in fitting:
             raise ValueError(
-                f"pipeline.schedule: {pipe.schedule} does not run {stages // pipe.ranks} stage{'' if single else 's'} a rank; "
+                f"pipeline.schedule: {pipe.schedule} is not for {stages} stages on {pipe.ranks} ranks; "
                 f"choose {' or '.join(fitting)}"
             )
-        if pipe.schedule != "GPipe" and pipe.microbatches % pipe.ranks:
+        if pipe.schedule == "1F1B" and pipe.microbatches < stages:
+            raise ValueError(
+                f"pipeline.microbatches: {pipe.microbatches} is refused; 1F1B needs as many as there are stages, {stages}"
+            )
+        if pipe.schedule in SEVERAL_STAGES_A_RANK and pipe.microbatches % pipe.ranks:
             raise ValueError(
                 f"pipeline.microbatches: {pipe.microbatches} is no multiple of pipeline.ranks: {pipe.ranks}, "
                 f"which {pipe.schedule} needs; choose one"

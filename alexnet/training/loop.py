@@ -88,7 +88,7 @@ def fit(engine: OneProcess | Pipeline, images: Images, settings: Training, runti
             set_rate(optimizer, schedule.after(val_top1))
             yield figures
     with torch.no_grad():
-        for parameter, value in zip(parameters, kept, strict=bool(kept)):
+        for parameter, value in zip(parameters, kept, strict=False):
             parameter.copy_(value)
 
 

@@ -17,7 +17,8 @@ class Progress:
     def __init__(self, epochs: int, steps: int, batch_size: int, shown: bool) -> None:
         self.epochs, self.steps, self.shown = epochs, steps, shown
         self.terminal = shown and sys.stderr.isatty()
-        self.begun = self.spoken = time.monotonic()
+        self.begun = self.spoken = self.last = time.monotonic()
+        self.training = 0.0
         self.done = 0
         self.images = 0
         form = "{desc} {percentage:3.0f}% |{bar}| {n}/{total} steps [{elapsed}<{remaining}{postfix}]"
@@ -33,7 +34,8 @@ class Progress:
         """Tell of one step: its epoch, images, mean loss and top-1 error."""
         self.done, self.images = self.done + 1, self.images + images
         now = time.monotonic()
-        rate = self.images / (now - self.begun)
+        self.training, self.last = self.training + now - self.last, now
+        rate = self.images / self.training
         words = f"loss {loss:.3f}, error {error:.1%}, {rate:.0f} images/s"
         self.bar.set_description_str(f"epoch {epoch}/{self.epochs}", refresh=False)
         self.bar.set_postfix_str(words, refresh=False)
@@ -44,7 +46,8 @@ class Progress:
             self._say(f"epoch {epoch}/{self.epochs}, step {step}/{self.steps}: {words}, {left / 60:.1f} min left")
 
     def epoch(self, epoch: int, train_loss: float, val_loss: float, val_error: float) -> None:
-        """Tell of a finished epoch."""
+        """Tell of a finished epoch, after its validation."""
+        self.last = time.monotonic()
         self._say(
             f"epoch {epoch}/{self.epochs}: train loss {train_loss:.3f}; validation loss {val_loss:.3f}, error {val_error:.1%}"
         )

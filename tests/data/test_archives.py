@@ -4,8 +4,11 @@ import gzip
 import hashlib
 import io
 import tarfile
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ import torchvision  # type: ignore[import-untyped]
 from PIL import Image
 from scipy.io import savemat
 
+from alexnet.data import sources
 from alexnet.data.hashes import hashed
 from alexnet.data.manifest import Manifest, read_image
 from alexnet.data.pixels import canonical
@@ -47,28 +51,41 @@ def archive_in(downloads: Path, name: str, files: dict[str, bytes]) -> Archive:
     return Archive(f"http://127.0.0.1:9/{name}", hashlib.md5(content).hexdigest(), len(content))
 
 
-def test_cifar10_records_are_read_in_place(tmp_path: Path) -> None:
+@pytest.fixture
+def collect(
+    tmp_path: Path, settings: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[ModuleType, Archive], Manifest]:
+    """The manifest of a source, another archive in place of its own, where nothing but that is there yet."""
+
+    def run(source: ModuleType, archive: Archive) -> Manifest:
+        name = source.__name__.rpartition(".")[2]
+        monkeypatch.setattr(source, "find", partial(source.find, archive=archive))
+        return sources.collect(settings(source=name, root=None), 0, main=tmp_path, raw=tmp_path / "data/raw")
+
+    return run
+
+
+def test_cifar10_records_are_read_in_place(tmp_path: Path, collect: Callable[..., Manifest]) -> None:
     rng = np.random.default_rng(0)
+    labels = np.arange(20)[:, None] % 10
     batches = {
-        f"cifar-10-batches-bin/{name}.bin": np.hstack([rng.integers(0, 10, (20, 1)), rng.integers(0, 256, (20, 3072))]).astype(
-            np.uint8
-        )
+        f"cifar-10-batches-bin/{name}.bin": np.hstack([labels, rng.integers(0, 256, (20, 3072))]).astype(np.uint8)
         for name in ("data_batch_1", "data_batch_2", "test_batch")
     }
     files = {"cifar-10-batches-bin/batches.meta.txt": "\n".join(f"class{label}" for label in range(10)).encode() + b"\n\n"}
     archive = archive_in(
         tmp_path / "downloads", "cifar-10-binary.tar.gz", files | {name: batch.tobytes() for name, batch in batches.items()}
     )
-    (tmp_path / "raw").mkdir()
-    found = cifar10.find(tmp_path / "downloads", tmp_path / "raw", archive)
-    assert found.classes == [f"class{label}" for label in range(10)]
-    assert found.pixels == "planar-rgb-32"
-    assert [row.split for row in found.rows] == ["train"] * 40 + ["test"] * 20
-    records = np.concatenate(list(batches.values()))
-    for row, record in zip(hashed(found.rows, tmp_path / "raw"), records, strict=True):
+    listed = collect(cifar10, archive)
+    assert listed.classes == [f"class{label}" for label in range(10)]
+    assert listed.pixels == "planar-rgb-32"
+    rows = sorted(listed.rows, key=lambda row: row.offset)
+    assert [row.split.replace("val", "train") for row in rows] == ["train"] * 40 + ["test"] * 20
+    raw = listed.folder(tmp_path, tmp_path / "data/raw")
+    for row, record in zip(rows, np.concatenate(list(batches.values())), strict=True):
         assert row.label == record[0]
         assert np.array_equal(
-            canonical(read_image(tmp_path / "raw", row), 32, found.pixels), record[1:].reshape(3, 32, 32).transpose(1, 2, 0)
+            canonical(read_image(raw, row), 32, listed.pixels), record[1:].reshape(3, 32, 32).transpose(1, 2, 0)
         )
 
 
@@ -84,25 +101,28 @@ def test_imagenette_is_torchvisions() -> None:
 
 
 def test_imagenettes_validation_images_are_the_test(
-    tmp_path: Path, patch: Callable[..., Image.Image], encoded: Callable[..., bytes]
+    tmp_path: Path, patch: Callable[..., Image.Image], encoded: Callable[..., bytes], collect: Callable[..., Manifest]
 ) -> None:
     wnids = list(imagenette.CLASSES)
     files = {
-        f"imagenette2-320/{folder}/{wnid}/{number}.JPEG": encoded(patch(number), "JPEG")
-        for folder in ("train", "val")
-        for number, wnid in enumerate(wnids)
+        f"imagenette2-320/{folder}/{wnid}/{number}.JPEG": encoded(patch(10 * label + number), "JPEG")
+        for folder, count in (("train", 3), ("val", 1))
+        for label, wnid in enumerate(wnids)
+        for number in range(count)
     }
     files["imagenette2-320/noisy_imagenette.csv"] = b"path,label"
     files[f"imagenette2-320/train/{wnids[0]}/._0.JPEG"] = b"junk"
     archive = archive_in(tmp_path / "downloads", "imagenette2-320.tgz", files)
-    (tmp_path / "raw").mkdir()
-    found = imagenette.find(tmp_path / "downloads", tmp_path / "raw", archive)
-    assert found.classes[0] == "tench"
-    assert [(row.split, row.label) for row in found.rows] == [
-        (split, label) for split in ("train", "test") for label in range(10)
-    ]
+    listed = collect(imagenette, archive)
+    assert listed.classes[0] == "tench"
+    assert Counter((row.split, row.label) for row in listed.rows) == {
+        (split, label): count for split, count in (("train", 2), ("val", 1), ("test", 1)) for label in range(10)
+    }
     images = [content for name, content in files.items() if name.endswith(".JPEG") and "._" not in name]
-    assert [read_image(tmp_path / "raw", row) for row in hashed(found.rows, tmp_path / "raw")] == images
+    raw = listed.folder(tmp_path, tmp_path / "data/raw")
+    assert [read_image(raw, row) for row in sorted(listed.rows, key=lambda row: row.offset)] == images
+    tests = [row for row in listed.rows if row.split == "test"]
+    assert [read_image(raw, row) for row in tests] == images[30:]
 
 
 Files = tuple[dict[str, dict[str, bytes]], dict[str, bytes], dict[str, bytes]]

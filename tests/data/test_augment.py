@@ -65,6 +65,12 @@ def test_apply_subtracts_the_mean_at_the_crops_place_then_mirrors_then_adds_the_
     assert ours.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_an_images_view_does_not_depend_on_the_images_behind_it() -> None:
+    few, many = (random_views(0, 1, images, 29, True, color_axes(VALUES, VECTORS, 0.1)) for images in (10, 100))
+    for name in ("top", "left", "flip", "noise"):
+        assert (getattr(few, name) == getattr(many, name)[:10]).all()
+
+
 def test_the_central_crop_is_central() -> None:
     views = center_views(3, 29)
     assert set(views.top) == set(views.left) == {14}

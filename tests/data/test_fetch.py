@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -91,12 +92,27 @@ def test_a_file_with_a_wrong_checksum_is_refused_and_left_alone(serve: Callable[
 
 def test_unpacking_gives_the_plain_bytes(tmp_path: Path) -> None:
     (tmp_path / "some.tar.gz").write_bytes(CONTENT)
-    (tmp_path / "raw").mkdir()
-    assert unpack(tmp_path / "some.tar.gz", tmp_path / "raw").read_bytes() == gzip.decompress(CONTENT)
-    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["some.tar"]
+    raw = tmp_path / "data/raw"
+    assert unpack(tmp_path / "some.tar.gz", raw).read_bytes() == gzip.decompress(CONTENT)
+    assert [path.name for path in raw.iterdir()] == ["some.tar"]
 
 
 def test_too_little_disk_is_refused_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"some.tar.gz takes 1000000000.0 GB"):
         fetch(Archive("http://127.0.0.1:9/some.tar.gz", MD5, 10**18), tmp_path / "downloads")
     need(tmp_path, 1, "nothing")
+
+
+def test_a_folder_that_cannot_be_written_is_named(serve: Callable[..., str], tmp_path: Path) -> None:
+    archive = Archive(serve(Quiet), MD5, len(CONTENT))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))  # fails in the midst of the file, as a full disk does
+    try:
+        with pytest.raises(UserError, match=r"some.tar.gz cannot be written into .*downloads \(File too large\).*make room"):
+            fetch(archive, tmp_path / "downloads")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "downloads").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot be written into .*file/downloads \(Not a directory\)"):
+        fetch(archive, tmp_path / "file/downloads")

@@ -82,6 +82,22 @@ def test_a_zero_byte_image_is_listed(images: Path, collect: Callable[..., Manife
     assert [row.bytes for row in collect().rows if "zero" in row.path] == [0]
 
 
+def test_only_regular_files_are_listed_and_links_to_them(images: Path) -> None:
+    cat = images / "train/cat"
+    os.mkfifo(cat / "pipe.jpg")
+    (cat / "device.jpg").symlink_to("/dev/zero")
+    (cat / "link.jpg").symlink_to("00.jpg")
+    # The listing alone: a pipe that is opened is waited for without end.
+    names = {path.name for path in folder.images_below(cat)}
+    assert names == {f"{number:02}.jpg" for number in range(40)} | {"link.jpg"}
+
+
+def test_a_link_to_nowhere_is_refused_by_name(images: Path, collect: Callable[..., Manifest]) -> None:
+    (images / "train/cat/astray.jpg").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"train/cat/astray.jpg cannot be read \(No such file"):
+        collect()
+
+
 def test_what_is_wrong_is_said_by_name(images: Path, collect: Callable[..., Manifest]) -> None:
     with pytest.raises(UserError, match=r"data.root: nowhere is no folder"):
         collect(root="nowhere")

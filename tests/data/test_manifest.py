@@ -1,6 +1,8 @@
 """The manifest comes back as it was written, and an image that has changed is noticed."""
 
+import hashlib
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,17 @@ def test_a_changed_image_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone.jpg cannot be read"):
         hashed([Row("train", 0, "gone.jpg")], tmp_path)
+
+
+def test_a_vast_file_is_hashed_in_pieces(tmp_path: Path) -> None:
+    with (tmp_path / "film.jpg").open("wb") as file:
+        file.truncate(200 << 20)
+    with (tmp_path / "film.jpg").open("rb") as file:
+        expected = hashlib.file_digest(file, "sha256").hexdigest()
+    tracemalloc.start()
+    try:
+        (row,) = hashed([Row("train", 0, "film.jpg")], tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+    assert (row.bytes, row.sha256) == (200 << 20, expected)

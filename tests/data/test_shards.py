@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import simplejpeg
 import webdataset
+from sklearn.datasets import load_sample_images
 
 from alexnet.data import sharding
-from alexnet.data.manifest import Manifest
-from alexnet.data.sharding import write_shards
+from alexnet.data.manifest import Manifest, Row
+from alexnet.data.pixels import square
+from alexnet.data.sharding import room, write_shards
 from alexnet.data.shards import Shards
 from alexnet.data.squares import Canon
+from alexnet.data.workers import MEMORY
 from alexnet.errors import UserError
 
 
@@ -62,9 +65,9 @@ def test_webdataset_tar_and_reader_see_the_same_images(listed: Callable[[], Mani
 def test_the_images_are_the_canonical_squares(listed: Callable[[], Manifest], write: Callable[..., Path], images: Path) -> None:
     manifest = listed()
     shards = Shards(write(manifest), "val")
-    for i, (_, square) in enumerate(Canon(images, "encoded", 64).squares(manifest.of_split("val"))):
+    for i, (_, expected) in enumerate(Canon(images, "encoded", 64).squares(manifest.of_split("val"))):
         stored = simplejpeg.decode_jpeg(shards.jpeg(i)).astype(float)
-        assert np.abs(stored - square).mean() < 6
+        assert np.abs(stored - expected).mean() < 6
 
 
 def test_meta_tells_what_is_there(listed: Callable[[], Manifest], write: Callable[..., Path]) -> None:
@@ -134,6 +137,25 @@ def test_hostile_files_are_listed_with_their_reasons(
     assert len((folder / "rejects.csv").read_text().splitlines()) == 5
     with pytest.raises(UserError, match=r"meta.json is missing"):
         Shards(folder, "train")
+
+
+def test_a_file_larger_than_a_workers_memory_is_a_reject(
+    listed: Callable[[], Manifest], write: Callable[..., Path], images: Path
+) -> None:
+    manifest = listed()
+    film = images / "train/cat/film.jpg"
+    with film.open("wb") as file:
+        file.truncate(MEMORY + 1)
+    manifest.rows.append(Row("test", 0, "train/cat/film.jpg", 0, MEMORY + 1, "00"))
+    folder = write(manifest, max_rejects=1)
+    assert (folder / "rejects.csv").read_text().splitlines()[1:] == ["test,train/cat/film.jpg,0,needs too much memory"]
+
+
+@pytest.mark.parametrize("quality", [40, 75, 95, 100])
+def test_the_room_asked_for_is_about_what_photographs_take(quality: int) -> None:
+    photos = [square(photo, 256) for photo in load_sample_images().images]
+    taken = sum(len(simplejpeg.encode_jpeg(photo, quality, "RGB", "420", fastdct=False)) for photo in photos)
+    assert room(2, 256, quality) == pytest.approx(taken, rel=0.25)
 
 
 def test_an_image_changed_since_the_scan_stops_the_stage(

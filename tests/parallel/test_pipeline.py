@@ -1,5 +1,6 @@
 """The split is invisible: two ranks give bitwise what one process gives."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -113,5 +114,28 @@ def test_a_cut_before_fc6_leaves_the_flattening_to_the_second_stage() -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_every_rank_before_the_step(pair: Any, shipped: Any, small: Path) -> None:
-    with pytest.raises(AssertionError, match=r"the loss is (nan|inf) at step \d+ .*lr: 1000000.* is too high"):
+    with pytest.raises(AssertionError) as failure:
         pair(trained, recipe(shipped, "float32", ["conv3"], "1F1B") | {"lr": 1e6}, small)
+    said = re.findall(r"UserError: the loss is (?:nan|inf) at step (\d+) .*lr: 1000000.* is too high", str(failure.value))
+    assert len(said) == 2
+    assert said[0] == said[1]
+
+
+def test_two_ranks_drop_the_rate_and_keep_the_best_epoch_as_one_does(pair: Any, shipped: Any, small: Path) -> None:
+    """At this rate the loss explodes: the first epoch stays the best one, and the others make the rate drop."""
+    changes = {"epochs": 3, "keep": "best", "lr_patience": 1, "lr": 0.03}
+    settings = recipe(shipped, "float32", ["conv3"], "1F1B") | changes
+    threads = torch.get_num_threads()
+    prepare_process(threads=1)
+    one = Runtime(0, 1, torch.device("cpu"))
+    (_, epochs), expected = trained(one, settings, small)
+    (_, last_epochs), last = trained(one, settings | {"keep": "last"}, small)
+    torch.set_num_threads(threads)
+    errors = [epoch.val_top1_error for epoch in epochs]
+    assert epochs[-1].lr < epochs[0].lr  # the rate has dropped
+    assert errors.index(min(errors)) == 0  # the first is the best
+    assert epochs == last_epochs
+    (figures, weights), _ = pair(trained, settings, small)
+    assert figures[1] == epochs
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert not all(torch.equal(last[name], expected[name]) for name in expected)

@@ -1,11 +1,16 @@
 """Who the ranks are, and how a process that does not fit is told so."""
 
+import os
+import signal
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from alexnet.errors import UserError
+from alexnet.parallel import runtime
 from alexnet.parallel.runtime import Runtime, join, prepare_process, supports_bfloat16
 
 
@@ -24,9 +29,9 @@ def test_ranks_that_nobody_started_are_refused_with_the_command() -> None:
 
 
 def test_one_rank_needs_no_process_group() -> None:
-    with join(1) as runtime:
-        assert runtime == Runtime(0, 1, torch.device("cpu"))
-        assert runtime.lead
+    with join(1) as place:
+        assert place == Runtime(0, 1, torch.device("cpu"))
+        assert place.lead
     assert not torch.distributed.is_initialized()
 
 
@@ -37,7 +42,42 @@ def test_a_process_has_the_threads_of_its_setting() -> None:
     prepare_process(threads=before)
 
 
-def test_bfloat16_support_is_read_from_the_cpu() -> None:
-    with open("/proc/cpuinfo") as file:
-        flags = file.read()
-    assert supports_bfloat16(torch.device("cpu")) == any(flag in flags for flag in ("avx512_bf16", "amx_bf16", " bf16"))
+@pytest.mark.parametrize(("gpus", "rank", "runs"), [(1, 0, True), (1, 1, False)])
+def test_with_one_gpu_rank_0_runs_all_stages(monkeypatch: pytest.MonkeyPatch, gpus: int, rank: int, runs: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setattr(runtime, "_die_with_parent", lambda: None)
+    with join(2) as place:
+        assert place == (Runtime(0, 1, torch.device("cuda", 0)) if runs else None)
+
+
+def test_more_ranks_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setattr(runtime, "_die_with_parent", lambda: None)
+    with pytest.raises(UserError, match=r"pipeline\.ranks: 4 is more than the 3 GPUs here; set it to 3, or to 1"), join(4):
+        pass
+
+
+def test_the_launchers_sigterm_becomes_an_exit_and_is_given_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ending, join(1):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert ending.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "supported"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_tile\n", True),
+        ("flags\t\t: fpu amx_bf16\n", True),
+        ("Features\t: fp asimd bf16\n", True),
+        ("flags\t\t: fpu avx2 avx512f\nmodel name\t: bf16\n", False),
+    ],
+)
+def test_bfloat16_support_is_read_from_the_cpus_flags(tmp_path: Path, cpuinfo: str, supported: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert supports_bfloat16(torch.device("cpu"), tmp_path / "cpuinfo") == supported

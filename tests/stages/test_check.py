@@ -28,15 +28,19 @@ def test_a_misspelt_key_stops_every_stage_in_one_line(stage: str, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
-def test_the_check_takes_less_than_two_seconds_and_no_torch(tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
-    program = "import sys, runpy; runpy.run_module('stages.check', run_name='__main__'); print('torch' in sys.modules)"
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_refusal_takes_less_than_two_seconds_and_no_torch(stage: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("momentum:", "momentun:"))
+    program = (
+        "import atexit, runpy, sys; atexit.register(lambda: print('torch' in sys.modules));"
+        f"runpy.run_module('stages.{stage}', run_name='__main__')"
+    )
     took = []
     for _ in range(3):
         begun = time.perf_counter()
         result = command(tmp_path, "-c", program)
         took.append(time.perf_counter() - begun)
-        assert (result.returncode, result.stdout) == (0, "False\n"), result.stderr
+        assert (result.returncode, result.stdout) == (2, "False\n"), result.stderr
     assert min(took) < 2
 
 

@@ -84,7 +84,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sh(folder, "git", "commit", "-qm", "a model")
     sh(folder, "dvc", "exp", "run", "-q", "-n", "skipped", "-S", "lr=0.01")
     sh(folder, "dvc", "exp", "run", "-q", "-n", "new", "--temp", "-S", "lr=0.02")
-    sh(folder, "dvc", "exp", "run", "-q", "-n", "untested", "--temp", "-S", "lr=0.03", "train")
+    sh(folder, "dvc", "exp", "run", "-q", "-n", "un'tested", "--temp", "-S", "lr=0.03", "train")
     return folder
 
 
@@ -116,23 +116,23 @@ def lines(repository: Path, tracked: Store, monkeypatch: pytest.MonkeyPatch, cap
     return call
 
 
-def run_of(store: Store, name: str) -> Any:
+def stored_run(store: Store, name: str) -> Any:
     (entry,) = Entry.find(store, {"dvc_experiment": name})
     return entry._client.get_run(entry._id)
 
 
 def test_each_experiment_gets_its_run_and_a_second_call_sends_nothing(lines: Any, tracked: Store) -> None:
-    assert lines() == ["skipped: sent", "new: completed", "untested: sent", "plain: completed"]
-    everything = {run.info.run_id: run.to_dictionary() for run in (run_of(tracked, name) for name in NAMES)}
+    assert lines() == ["skipped: sent", "new: completed", "un'tested: sent", "plain: completed"]
+    everything = {run.info.run_id: run.to_dictionary() for run in (stored_run(tracked, name) for name in NAMES)}
     assert lines() == ["MLflow has every run"]
-    assert {run.info.run_id: run.to_dictionary() for run in (run_of(tracked, name) for name in NAMES)} == everything
+    assert {run.info.run_id: run.to_dictionary() for run in (stored_run(tracked, name) for name in NAMES)} == everything
 
 
-NAMES = ("skipped", "new", "untested", "workspace")
+NAMES = ("skipped", "new", "un'tested", "workspace")
 
 
 def test_a_skipped_training_appears_with_the_same_curves_and_results(tracked: Store) -> None:
-    skipped, plain = run_of(tracked, "skipped"), run_of(tracked, "workspace")
+    skipped, plain = stored_run(tracked, "skipped"), stored_run(tracked, "workspace")
     assert skipped.info.run_name == "skipped" and skipped.info.status == "FINISHED"
     assert skipped.data.metrics == plain.data.metrics
     assert skipped.data.metrics["ten_crop_top1_error"] == 0.1 and skipped.data.metrics["val_loss"] == 1.5
@@ -144,7 +144,7 @@ def test_a_skipped_training_appears_with_the_same_curves_and_results(tracked: St
 
 
 def test_a_run_that_was_cut_off_is_completed_without_doubles(tracked: Store) -> None:
-    new = run_of(tracked, "new")
+    new = stored_run(tracked, "new")
     (entry,) = Entry.find(tracked, {"dvc_experiment": "new"})
     curve = entry._client.get_metric_history(new.info.run_id, "train_loss")
     assert [(point.step, point.value) for point in curve] == [(1, 2.0), (2, 1.0)]
@@ -152,7 +152,7 @@ def test_a_run_that_was_cut_off_is_completed_without_doubles(tracked: Store) -> 
 
 
 def test_an_untested_model_does_not_get_the_results_of_another(tracked: Store) -> None:
-    untested = run_of(tracked, "untested").data
+    untested = stored_run(tracked, "un'tested").data
     assert untested.metrics["lr"] == 0.03
     assert not [name for name in untested.metrics if name.startswith(("center", "ten_crop"))]
 

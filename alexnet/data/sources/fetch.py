@@ -33,28 +33,38 @@ class Archive:
 def fetch(archive: Archive, downloads: Path) -> Path:
     """The archive in ``downloads``, fetched where it is not there yet.
 
-    Raises ``UserError`` where the host cannot be reached, with what to do by hand, and for a file with a wrong checksum.
+    Raises ``UserError`` where the host cannot be reached, with what to do by hand, for a file with a wrong checksum, and where
+    ``downloads`` cannot take it.
     """
     path = downloads / archive.name
     if path.exists():
         _verify(path, archive)
         return path
-    downloads.mkdir(parents=True, exist_ok=True)
-    need(downloads, archive.bytes, archive.name)
     pooch.get_logger().setLevel(logging.WARNING)
     loader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty())
     try:
+        downloads.mkdir(parents=True, exist_ok=True)
+        need(downloads, archive.bytes, archive.name)
         pooch.retrieve(archive.url, f"md5:{archive.md5}", archive.name, downloads, downloader=loader)
     except (RequestException, ValueError) as error:
         raise UserError(
             f"{archive.name} could not be fetched from {archive.url} ({_reason(error)}); "
             f"put the file (md5 {archive.md5}) into {downloads} and run `dvc repro` again"
         ) from None
+    except OSError as error:
+        raise UserError(
+            f"{archive.name} cannot be written into {downloads} ({error.strerror or error}); "
+            "make room there, or mend its permissions, and run `dvc repro` again"
+        ) from None
     return path
 
 
 def unpack(path: Path, raw: Path) -> Path:
-    """The gzipped tar ``path`` as a plain tar in ``raw``, where any member can be read at random. Raises ``UserError``."""
+    """The gzipped tar ``path`` as a plain tar in ``raw``, made where it is missing: any member can be read at random.
+
+    Raises ``UserError`` where the disk is too small.
+    """
+    raw.mkdir(parents=True, exist_ok=True)
     with path.open("rb") as file:
         file.seek(-4, 2)
         # gzip's last field: the plain length modulo 2^32.

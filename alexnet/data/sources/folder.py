@@ -53,12 +53,17 @@ def class_folders(folder: Path) -> list[str]:
 
 
 def images_below(folder: Path) -> Iterator[Path]:
-    """The image files in ``folder`` and the folders in it, by their extension, sorted; hidden ones are left out."""
+    """The image files in ``folder`` and the folders in it, by their extension, sorted; links to files are followed.
+
+    Hidden files are left out, and pipes, sockets and devices, which would be waited for without end.
+    """
     for place, folders, files in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
-                yield Path(place, name)
+            path = Path(place, name)
+            # What does not exist here is a link to nowhere: it is listed, and refused by name once it is read.
+            if name.lower().endswith(EXTENSIONS) and not name.startswith(".") and (path.is_file() or not path.exists()):
+                yield path
 
 
 def _split(root: Path, split: str, classes: list[str]) -> Iterator[Row]:

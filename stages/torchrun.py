@@ -1,0 +1,30 @@
+"""torchrun, without a traceback of its own under what a rank has said already."""
+
+import logging
+import os
+import sys
+
+
+def main(arguments: list[str]) -> int:
+    """Run torchrun and give the status to exit with: that of the first rank that failed, 130 after Ctrl-C."""
+    # Ranks set their threads themselves; without this torchrun warns that it sets one.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import main as torchrun
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    try:
+        torchrun(arguments)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        if failure.exitcode < 0:
+            print(f"error: rank {rank} was ended by {failure.signal_name()}; run this again", file=sys.stderr)
+        return failure.exitcode if failure.exitcode > 0 else 1
+    except (SignalException, KeyboardInterrupt):
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
