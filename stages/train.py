@@ -1,6 +1,7 @@
 """Train the net over the ranks that torchrun started; see dvc.yaml for the command."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alexnet.settings.training import Training as Params
@@ -28,6 +29,7 @@ def train(settings: Params, runtime: "Runtime") -> None:
     import pandas as pd
 
     from alexnet.background import Run
+    from alexnet.data.disk import need
     from alexnet.data.shards import Shards
     from alexnet.files import read_json, write_text
     from alexnet.model.saved import save_model
@@ -37,6 +39,7 @@ def train(settings: Params, runtime: "Runtime") -> None:
 
     splits = Shards(paths.SHARDS, "train"), Shards(paths.SHARDS, "val")
     session = Session(settings, runtime, *splits, read_json(paths.EIGENBASIS), np.load(paths.MEAN))
+    need(Path(), 8 * session.parameters, "the model, with its copy for MLflow,")
     if not runtime.lead:
         for _ in session.run(observe=lambda values, step: None):
             pass

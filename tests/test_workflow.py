@@ -151,6 +151,23 @@ def test_the_model_names_an_image(repository: Path, tmp_path: Path) -> None:
     assert len(said.splitlines()) == 1
 
 
+def test_one_process_trains_the_same_model_as_two_ranks(repository: Path) -> None:
+    execute(repository, "dvc", "exp", "run", "--temp", "-n", "alone", "-S", "pipeline.ranks=1")
+    table = runs(repository)
+    alone = table[table["tags.mlflow.runName"] == "alone"].iloc[0]
+    assert alone["params.pipeline.ranks"] == 1
+    assert alone["tags.model_sha256"] == sha256_of(repository / "models/alexnet.safetensors")
+
+
+def test_a_loss_that_is_not_finite_ends_in_one_line(repository: Path) -> None:
+    said = execute(repository, "dvc", "exp", "run", "--temp", "-n", "wild", "-S", "lr=1e6", status=255)
+    assert said.count("error: the loss is ") == 1
+    assert "lr: 1000000.0 is too high (try 100000)" in said
+    assert "Traceback" not in said
+    table = runs(repository)
+    assert table[table["tags.mlflow.runName"] == "wild"].iloc[0]["status"] == "FAILED"
+
+
 def test_a_wrong_setting_stops_train_before_torchrun(repository: Path, tmp_path: Path) -> None:
     said = execute(repository, "dvc", "exp", "run", "--temp", "-S", "lr=-1", status=255)
     assert "error: params.yaml: lr: -1 is refused: it should be greater than 0" in said

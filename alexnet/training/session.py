@@ -41,6 +41,7 @@ class Session:
         self.images = Images(train, val, mean_on_device, noise, self.flip, workers)
         net = NETS[settings.model](len(self.classes), settings.crop_size, settings.seed)
         INITS[settings.init](net, settings.seed)
+        self.parameters = sum(parameter.numel() for parameter in net.parameters())
         self.engine = build_engine(net, settings, runtime)
 
     def describe(self) -> str:
