@@ -52,12 +52,12 @@ def test_the_shipped_settings_are_legal(shipped: Callable[[], Params]) -> None:
         ({"color_noise": float("inf")}, "color_noise: inf is refused"),
         (
             {"pipeline__cuts": ["conv3", "fc6", "fc7"]},
-            "pipeline.schedule: 1F1B is not for 4 stages on 2 ranks; choose Interleaved1F1B",
+            "pipeline.schedule: 1F1B is not for 4 stages on 2 ranks; choose Interleaved1F1B or InterleavedZeroBubble",
         ),
         ({"pipeline__schedule": "Interleaved1F1B"}, "is not for 2 stages on 2 ranks; choose GPipe or 1F1B"),
         (
             {"pipeline__schedule": "LoopedBFS"},
-            "pipeline.schedule: LoopedBFS is refused: it should be 'GPipe', '1F1B' or 'Interleaved1F1B'",
+            "pipeline.schedule: LoopedBFS is refused: it should be 'GPipe', '1F1B', 'Interleaved1F1B' or 'InterleavedZeroBubble'",
         ),
         ({"pipeline__microbatches": 1}, "pipeline.microbatches: 1 is refused; 1F1B needs as many as there are stages, 2"),
     ],

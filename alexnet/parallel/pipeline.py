@@ -159,7 +159,8 @@ class Pipeline:
 class Stage(nn.Module):
     """A slice of the net between two wires.
 
-    Inside, maps lie channels last, which convolutions like best; on a wire, tensors and gradients must be contiguous.
+    Inside, maps lie channels last, which convolutions like best; on a wire, tensors and gradients must be contiguous. What
+    crosses is a copy, never a view, as zero-bubble schedules detach it in place.
     """
 
     def __init__(self, layers: Network, first: bool, last: bool) -> None:
@@ -174,7 +175,7 @@ class Stage(nn.Module):
 class _FromWire(torch.autograd.Function):
     @staticmethod
     def forward(ctx, tensor):  # type: ignore[no-untyped-def]
-        return _inside(tensor)
+        return tensor.clone(memory_format=_inside(tensor))
 
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
@@ -184,15 +185,15 @@ class _FromWire(torch.autograd.Function):
 class _ToWire(torch.autograd.Function):
     @staticmethod
     def forward(ctx, tensor):  # type: ignore[no-untyped-def]
-        return tensor.contiguous()
+        return tensor.clone(memory_format=torch.contiguous_format)
 
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        return _inside(gradient)
+        return gradient.contiguous(memory_format=_inside(gradient))
 
 
-def _inside(tensor: Tensor) -> Tensor:
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+def _inside(tensor: Tensor) -> torch.memory_format:
+    return torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
 
 
 def _wires(pieces: list[Network], rows: int, size: int, precision: torch.dtype) -> list[Tensor]:

@@ -10,7 +10,7 @@ CUTS = {"alexnet": ("conv3", "fc6", "fc7", "fc8")}
 """The layers of each net that read the maps of both of the paper's GPUs: the pipeline may be cut before them."""
 
 ONE_STAGE_A_RANK = ("GPipe", "1F1B")
-SEVERAL_STAGES_A_RANK = ("Interleaved1F1B",)
+SEVERAL_STAGES_A_RANK = ("Interleaved1F1B", "InterleavedZeroBubble")
 
 
 class Pipeline(Section):
@@ -20,8 +20,8 @@ class Pipeline(Section):
     """Processes that train together; 1 trains the same numbers in one process."""
     cuts: Annotated[tuple[str, ...], Field(strict=False)]
     """Layers before which the net is cut into stages; stages must be a multiple of the ranks."""
-    schedule: Literal["GPipe", "1F1B", "Interleaved1F1B"]
-    """The order of forward and backward passes: GPipe and 1F1B run one stage a rank, Interleaved1F1B several."""
+    schedule: Literal["GPipe", "1F1B", "Interleaved1F1B", "InterleavedZeroBubble"]
+    """The order of forward and backward passes: GPipe and 1F1B run one stage a rank, the interleaved ones several."""
     microbatches: Positive
     """Equal parts that a batch is divided into."""
 

@@ -22,6 +22,7 @@ CUTS_AND_SCHEDULES = [
     (["fc6"], "1F1B"),
     (["fc6"], "GPipe"),
     (["conv3", "fc6", "fc7"], "Interleaved1F1B"),
+    (["conv3", "fc6", "fc7"], "InterleavedZeroBubble"),
 ]
 
 
@@ -62,8 +63,7 @@ def alone(shipped: Any, small: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("precision", "cuts", "schedule"),
-    [("float32", *case) for case in CUTS_AND_SCHEDULES]
-    + [("bfloat16", *CUTS_AND_SCHEDULES[0]), ("bfloat16", *CUTS_AND_SCHEDULES[-1])],
+    [(precision, *case) for precision in ("float32", "bfloat16") for case in CUTS_AND_SCHEDULES],
 )
 def test_two_ranks_give_the_weights_of_one(
     pair: Any, alone: dict[str, Any], shipped: Any, small: Path, precision: str, cuts: list[str], schedule: str
