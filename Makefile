@@ -1,7 +1,8 @@
 # `make repro` and `make test` do all set-up: the environment in .venv is made on first use and whenever requirements.txt changes.
-# PYTHON=python3.12 chooses the interpreter it is made with.
+# PYTHON=python3.12 chooses the interpreter it is made with, PORT=5001 the port of `make ui`.
 
 PYTHON ?= python3
+PORT ?= 5000
 READY := .venv/ready
 ACTIVATE := . .venv/bin/activate &&
 
@@ -17,11 +18,11 @@ lint: $(READY)
 	@$(ACTIVATE) ruff check . && ruff format --check . && mypy && lint-imports
 
 ui: $(READY)
-	@$(ACTIVATE) python -m stages.ui
+	@$(ACTIVATE) PORT=$(PORT) python -m stages.ui
 
 $(READY): requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-	  || { echo "error: Python 3.11 or newer is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing); install it, or name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	  || { echo "error: Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing); install it, or name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	  || { echo "error: $(PYTHON) lacks the venv module; install it (Debian, Ubuntu: apt-get install python3-venv) and run this again" >&2; exit 2; }
 	@echo "making .venv and installing requirements.txt (several GB, once)"

@@ -19,7 +19,7 @@ def main() -> None:
     predict.add_argument("--ten-crop", action="store_true", help="average over ten crops instead of the centre alone")
     arguments = parser.parse_args()
     try:
-        print_predictions(arguments.images, arguments.model, arguments.ten_crop)
+        sys.exit(print_predictions(arguments.images, arguments.model, arguments.ten_crop))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -27,8 +27,11 @@ def main() -> None:
         sys.exit(130)
 
 
-def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> None:
-    """Print the likeliest classes of each image. Raises ``UserError`` where a file is missing or is no image."""
+def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> int:
+    """Print the likeliest classes of each image, one line for each that cannot be read; gives 2 where there was one, else 0.
+
+    Raises ``UserError`` where there is no model.
+    """
     import torch
 
     from alexnet.data.pixels import BadImage, canonical
@@ -37,22 +40,26 @@ def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> None:
     from alexnet.model.saved import load_model
     from alexnet.parallel.runtime import prepare_process
 
+    if not model.is_file():
+        raise UserError(f"{model} is missing; train with `dvc repro`, or name a model with --model")
     card = read_card(model.with_suffix(".json"))
-    squares = []
-    for path in images:
-        try:
-            squares.append(torch.tensor(canonical(path.read_bytes(), card.size)))
-        except (OSError, BadImage) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise UserError(f"{path} cannot be read as an image ({reason}); give another file") from None
     prepare_process(card.settings["threads"])
     net, mean = load_model(model, card)
-    for path, square in zip(images, squares, strict=True):
+    status = 0
+    for path in images:
+        try:
+            square = torch.tensor(canonical(path.read_bytes(), card.size))
+        except (OSError, BadImage) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            print(f"error: {path} cannot be read as an image ({reason}); give another file", file=sys.stderr)
+            status = 2
+            continue
         found = probabilities(net, square.permute(2, 0, 1)[None] - mean, card)
         likely, labels = (found.ten_crop if ten_crop else found.center)[0].topk(min(5, len(card.classes)))
         print(path)
         for probability, label in zip(likely.tolist(), labels.tolist(), strict=True):
             print(f"  {probability:6.1%}  {card.classes[label]}")
+    return status
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Test the model with the centre crop and with ten crops."""
 
+import sys
+
 from stages import paths
 from stages.command import main_repository, run
 
@@ -29,6 +31,9 @@ def main() -> None:
     errors = results.metrics(found, len(card.classes))
     results.write(paths.EVALUATION, found, net, shards, card)
     write_json(paths.METRICS, errors)
+    crops = "ten crops" if card.flip else "five crops"
+    top1 = errors["center"]["top1_error"], errors["ten_crop"]["top1_error"]
+    print(f"evaluate: top-1 error {top1[0]:.2%} with the centre crop, {top1[1]:.2%} with {crops}", file=sys.stderr)
     with Run(Store(main_repository()), run_name(), resume=run_of(card.sha256)) as record:
         record.tags(run_tags() | {"data_source": card.data["source"]})
         record.metrics(named_results(errors))

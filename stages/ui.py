@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ from alexnet.errors import UserError
 from alexnet.tracking import Store
 from stages.command import main_repository, run
 
-LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
+LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore", "MLFLOW_LOGGING_LEVEL": "ERROR"}
 """Without job workers the UI takes 0.5 GB, with them 2.4 GB."""
 
 
@@ -25,8 +26,10 @@ def main() -> None:
         raise UserError(f"{store.complaint(error)}; mend that, then run this again") from None
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
     command += ["--backend-store-uri", store.uri, "--default-artifact-root", store.artifacts]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    print(f"MLflow is on http://127.0.0.1:{port}; Ctrl-C ends it", flush=True)
+    refuse_taken(port)
+    for end in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(end, lambda number, _: sys.exit(128 + number))
+    print(f"MLflow will be on http://127.0.0.1:{port} in some seconds; Ctrl-C ends it", flush=True)
     # In a session of its own it is ended by us, once; Ctrl-C in all of its processes at once prints tracebacks.
     command += ["--uvicorn-opts", "--log-level warning --timeout-graceful-shutdown 1"]
     server = subprocess.Popen(command, env=os.environ | LEAN, start_new_session=True)
@@ -38,6 +41,18 @@ def main() -> None:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGTERM)
             server.wait()
+
+
+def refuse_taken(port: str) -> None:
+    """Raise ``UserError`` where ``port`` is no port, or not free."""
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", int(port)))
+    except (ValueError, OverflowError):
+        raise UserError(f"PORT: {port} is no port; give a number from 1024 to 65535") from None
+    except OSError as error:
+        raise UserError(f"port {port} cannot be used ({error.strerror}); give another: make ui PORT=5001") from None
 
 
 if __name__ == "__main__":

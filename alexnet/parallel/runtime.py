@@ -59,14 +59,15 @@ def join(ranks: int) -> Iterator[Runtime | None]:
     if 1 < gpus < ranks:
         raise UserError(f"pipeline.ranks: {ranks} is more than the {gpus} GPUs here; set it to {gpus}, or to 1")
     _die_with_parent()
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    before = {end: signal.signal(end, lambda number, _: sys.exit(128 + number)) for end in (signal.SIGTERM, signal.SIGHUP)}
     try:
         if ranks == 1 or gpus == 1:
             yield Runtime(0, 1, torch.device("cuda", 0) if gpus else torch.device("cpu")) if rank == 0 else None
         else:
             yield _join_group(rank, ranks, gpus)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for end, handler in before.items():
+            signal.signal(end, handler)
         if dist.is_initialized():
             dist.destroy_process_group()
 

@@ -1,5 +1,6 @@
 """What a person sees of a running training: a bar on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -16,13 +17,13 @@ class Progress:
 
     def __init__(self, epochs: int, steps: int, batch_size: int, shown: bool) -> None:
         self.epochs, self.steps, self.shown = epochs, steps, shown
-        self.terminal = shown and sys.stderr.isatty()
+        self.terminal = shown and sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns > 0
         self.begun = self.spoken = self.last = time.monotonic()
         self.training = 0.0
         self.done = 0
         self.images = 0
         form = "{desc} {percentage:3.0f}% |{bar}| {n}/{total} steps [{elapsed}<{remaining}{postfix}]"
-        self.bar = tqdm(total=epochs * steps, bar_format=form, disable=not self.terminal, dynamic_ncols=True)
+        self.bar = tqdm(total=epochs * steps, bar_format=form, disable=not self.terminal, dynamic_ncols=True, leave=False)
 
     def __enter__(self) -> Self:
         return self

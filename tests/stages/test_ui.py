@@ -14,7 +14,7 @@ def test_the_store_is_made_under_its_lock_before_the_server_starts(tmp_path: Pat
     environment.pop("MLFLOW_TRACKING_URI", None)
     with subprocess.Popen([sys.executable, "-m", "stages.ui"], env=environment, stdout=subprocess.PIPE, text=True) as ui:
         assert ui.stdout
-        assert ui.stdout.readline().startswith("MLflow is on http://127.0.0.1:")
+        assert ui.stdout.readline().startswith("MLflow will be on http://127.0.0.1:")
         with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
             assert ("alexnet",) in database.execute("select name from experiments").fetchall()
         ui.send_signal(signal.SIGTERM)
