@@ -3,6 +3,7 @@
 import ast
 import importlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,13 @@ def source(module: str) -> Path:
 
 
 def imported(stage: str) -> set[Path]:
-    """The files of ours that a stage's code imports, but for packages' files that hold nothing but words."""
-    modules = {f"stages.{stage}"} | GRAPH.find_upstream_modules(f"stages.{stage}")
+    """The files of ours that a stage's commands import, but for packages' files that hold nothing but words.
+
+    ``stages.check`` is left out: it can refuse, but writes nothing.
+    """
+    commands = {f"stages.{name}" for name in re.findall(r"-m stages\.(\w+)", str(STAGES[stage]["cmd"]))} - {"stages.check"}
+    assert f"stages.{stage}" in commands
+    modules = commands.union(*(GRAPH.find_upstream_modules(command) for command in commands))
     packages = {module.rsplit(".", depth)[0] for module in modules for depth in range(1, module.count(".") + 1)}
     return {source(module) for module in modules | packages if not only_words(source(module))}
 
