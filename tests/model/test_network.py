@@ -41,6 +41,7 @@ def test_a_224_crop_is_padded_on_the_right_and_bottom() -> None:
 def test_the_first_two_layers_and_conv4_and_conv5_keep_to_their_tower() -> None:
     net = alexnet(10)
     assert [net.get_submodule(f"conv{i}").groups for i in range(1, 6)] == [1, 2, 1, 2, 2]
+    assert [net.get_submodule(f"lrn{i}").towers for i in (1, 2)] == [2, 2]
 
 
 def test_every_legal_cut_is_a_layer() -> None:
