@@ -146,9 +146,12 @@ def test_the_model_names_an_image(repository: Path, tmp_path: Path) -> None:
         assert len(lines) == 6
         assert {line.split()[1] for line in lines[1:]} <= set("0123456789")
     (tmp_path / "text.jpg").write_text("no image")
-    said = execute(repository, "python", "-m", "alexnet", "predict", str(tmp_path / "text.jpg"), status=2)
-    assert said.startswith("error: ")
-    assert len(said.splitlines()) == 1
+    said = execute(repository, "python", "-m", "alexnet", "predict", str(tmp_path / "text.jpg"), str(image), status=2)
+    refusals = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert refusals == [
+        f"error: {tmp_path / 'text.jpg'} cannot be read as an image (no JPEG, PNG, WebP or BMP image); give another file"
+    ]
+    assert len(said.splitlines()) == 1 + 6  # the good image is answered all the same
 
 
 def test_one_process_trains_the_same_model_as_two_ranks(repository: Path) -> None:

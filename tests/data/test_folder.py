@@ -1,6 +1,7 @@
 """A user's folder is listed as it is, and what is wrong with it is said by name."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,6 +118,12 @@ def test_what_is_wrong_is_said_by_name(images: Path, collect: Callable[..., Mani
         collect()
     (images / "train").rename(images / "training")
     with pytest.raises(UserError, match="has no folder train"):
+        collect()
+
+
+def test_a_single_class_is_refused(images: Path, collect: Callable[..., Manifest]) -> None:
+    shutil.rmtree(images / "train/dog")
+    with pytest.raises(UserError, match="holds one class, cat; a net needs two or more"):
         collect()
 
 

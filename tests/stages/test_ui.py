@@ -2,11 +2,30 @@
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+
+import pytest
+
+from alexnet.errors import UserError
+from stages.ui import refuse_taken
+
+
+def test_a_port_that_cannot_be_used_is_refused_in_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port} cannot be used"):
+            refuse_taken(str(port))
+    refuse_taken(str(port))
+    for wrong in ("abc", "99999"):
+        with pytest.raises(UserError, match=f"PORT: {wrong} is no port"):
+            refuse_taken(wrong)
 
 
 def test_the_store_is_made_under_its_lock_before_the_server_starts(tmp_path: Path) -> None:
