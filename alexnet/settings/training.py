@@ -62,10 +62,17 @@ class Training(Section):
     """Images a step."""
     epochs: Positive
     """Passes over the training images."""
-    lr_schedule: Literal["plateau", "constant"]
-    """``plateau`` divides the rate by 10 when the validation error stops improving, three times at the most."""
+    lr_schedule: Literal["plateau", "milestones", "step", "cosine", "constant"]
+    """When the rate drops: where the validation error stops improving (three times at the most), after given epochs, after every
+    few epochs, along half a cosine down to zero, never."""
+    lr_factor: Annotated[float, Field(gt=0, lt=1)]
+    """For ``plateau``, ``milestones`` and ``step``: what a drop multiplies the rate with."""
     lr_patience: Positive
     """For ``plateau``: epochs without a better validation error before the rate drops."""
+    lr_milestones: Annotated[tuple[Positive, ...], Field(strict=False)]
+    """For ``milestones``: the epochs after which the rate drops; the authors' code has 25, 51 and 79."""
+    lr_step: Positive
+    """For ``step``: epochs from drop to drop."""
     keep: Literal["last", "best"]
     """The epoch whose weights are kept: the last, or the one of least validation error."""
     precision: Literal["float32", "bfloat16"]

@@ -58,7 +58,7 @@ def fit(engine: OneProcess | Pipeline, images: Images, settings: Training, runti
     """
     parameters = [parameter for _, parameter in engine.named_parameters()]
     optimizer = OPTIMIZERS[settings.optimizer](parameters, settings.lr, settings.momentum, settings.weight_decay)
-    schedule = SCHEDULES[settings.lr_schedule](settings.lr, settings.lr_patience)
+    schedule = SCHEDULES[settings.lr_schedule](settings)
     steps = math.ceil(len(images.train) / settings.batch_size)
     best, kept = math.inf, []
     with Progress(settings.epochs, steps, settings.batch_size, shown=runtime.lead) as progress:
@@ -85,7 +85,7 @@ def fit(engine: OneProcess | Pipeline, images: Images, settings: Training, runti
             progress.epoch(epoch, figures.train_loss, val_loss, val_top1)
             if settings.keep == "best" and val_top1 < best:
                 best, kept = val_top1, [parameter.detach().clone() for parameter in parameters]
-            set_rate(optimizer, schedule.after(val_top1))
+            set_rate(optimizer, schedule.after(epoch, val_top1))
             yield figures
     with torch.no_grad():
         for parameter, value in zip(parameters, kept, strict=False):

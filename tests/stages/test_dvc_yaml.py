@@ -142,8 +142,8 @@ def test_a_stage_reads_every_key_that_its_section_names(shipped: Any, tmp_path: 
     assert os.listdir(tmp_path / "models")
 
 
-ELSEWHERE = {"Source.root", "Pipeline.cuts", "Pipeline.schedule"}
-"""Read by other sources, and where there are several ranks; this test's training has one."""
+ELSEWHERE = {"Source.root", "Pipeline.cuts", "Pipeline.schedule", "Training.lr_milestones", "Training.lr_step"}
+"""Read by other sources and schedules, and where there are several ranks; this test's training has one."""
 
 
 def named(section: type[Section]) -> Iterator[str]:

@@ -1,10 +1,9 @@
-"""The optimiser and the rate against the paper's formulas."""
+"""The optimiser against the paper's formulas."""
 
 import numpy as np
 import torch
 
 from alexnet.training.optim import paper_sgd, set_rate
-from alexnet.training.schedule import Constant, Plateau
 
 
 def test_ten_steps_with_a_drop_of_the_rate_are_the_papers_velocity() -> None:
@@ -23,11 +22,3 @@ def test_ten_steps_with_a_drop_of_the_rate_are_the_papers_velocity() -> None:
         parameter.grad = torch.from_numpy(gradient)
         optimizer.step()
         np.testing.assert_allclose(parameter.detach().numpy(), weights, rtol=1e-12, err_msg=f"step {step}")
-
-
-def test_plateau_divides_by_ten_three_times_at_the_most() -> None:
-    schedule = Plateau(0.01, patience=2)
-    errors = [0.5, 0.4, 0.4, 0.41, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3]
-    rates = [round(schedule.after(error), 9) for error in errors]
-    assert rates == [0.01, 0.01, 0.01, 0.001, 0.001, 0.001, 1e-4, 1e-4, 1e-5, 1e-5, 1e-5, 1e-5, 1e-5]
-    assert {Constant(0.01, patience=1).after(error) for error in errors} == {0.01}
