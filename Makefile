@@ -6,10 +6,14 @@ PORT ?= 5000
 READY := .venv/ready
 ACTIVATE := . .venv/bin/activate &&
 
-.PHONY: repro test lint ui
+.PHONY: repro exp test lint ui
 
 repro: $(READY) .git-identity
 	@$(ACTIVATE) python -m stages.check && dvc repro && python -m stages.summary
+
+# RECIPE=NAME or RECIPE=NAME,NAME runs recipes/NAME.yaml as a DVC experiment of that name; QUEUE=1 queues it; ARGS="-S lr=0.02" adds to it.
+exp: $(READY) .git-identity
+	@$(ACTIVATE) python -m stages.recipe "$(RECIPE)" $(if $(QUEUE),--queue) $(ARGS)
 
 test: $(READY) lint
 	@$(ACTIVATE) python -m pytest

@@ -54,7 +54,8 @@ def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> int:
             print(f"error: {path} cannot be read as an image ({reason}); give another file", file=sys.stderr)
             status = 2
             continue
-        found = probabilities(net, square.permute(2, 0, 1)[None] - mean, card)
+        centred = square.permute(2, 0, 1)[None] - mean
+        found = probabilities(net, centred / torch.tensor(card.scale)[:, None, None], card)
         likely, labels = (found.ten_crop if ten_crop else found.center)[0].topk(min(5, len(card.classes)))
         print(path)
         for probability, label in zip(likely.tolist(), labels.tolist(), strict=True):

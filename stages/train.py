@@ -38,6 +38,8 @@ def train(settings: Params, runtime: "Runtime") -> None:
     from stages.provenance import run_name, run_tags
 
     splits = Shards(paths.SHARDS, "train"), Shards(paths.SHARDS, "val")
+    if settings.init_from:
+        settings = settings.model_copy(update={"init_from": str(main_repository() / settings.init_from)})
     session = Session(settings, runtime, *splits, read_json(paths.EIGENBASIS), np.load(paths.MEAN))
     need(Path(), 8 * session.parameters, "the model, with its copy for MLflow,")
     if not runtime.lead:

@@ -37,7 +37,19 @@ def test_the_shipped_settings_are_legal(shipped: Callable[[], Params]) -> None:
         ({"momentum": 1.0}, "momentum: 1.0 is refused"),
         ({"epochs": 2.5}, "epochs: 2.5 is refused"),
         ({"epochs": True}, "epochs: True is refused"),
-        ({"crop_size": 225}, "crop_size: 225 is refused: it should be 224 or 227"),
+        ({"crop_size": 225}, "crop_size: 225 is refused, as alexnet takes 227 or 224"),
+        ({"model": "alexnet-64"}, "model: alexnet-64 is refused: it should be 'alexnet', "),
+        ({"scale": 1}, "scale: 1 is refused: it should be 255 or 'unit'"),
+        ({"lrn": None}, "lrn: null is refused, as alexnet has that switch; set it"),
+        (
+            {"model": "alexnet-owt"},
+            "pool: overlapping is refused, as alexnet-owt has no such switch; set it to null; "
+            "`make exp RECIPE=torchvision` sets all that it needs",
+        ),
+        (
+            {"model": "alexnet-32"},
+            "crop_size: 227 is refused, as alexnet-32 takes 28 or 32; `make exp RECIPE=cifar10-32` sets all that it needs",
+        ),
         ({"precision": "float16"}, "precision: float16 is refused: it should be 'float32' or 'bfloat16'"),
         ({"data": 3}, "data: 3 is refused"),
         ({"data__source": "folder"}, "data.source: folder needs data.root"),

@@ -1,9 +1,12 @@
 """Random crops, mirror images and colour noise, drawn as functions of (seed, epoch, image)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor
@@ -35,8 +38,8 @@ class Views:
 def random_views(seed: int, epoch: int, images: int, margin: int, flip: bool, noise: NDArray[np.float64]) -> Views:
     """Draw the views of an epoch (paper, section 4.1): a random crop, mirrored with probability 1/2, and colour noise.
 
-    ``margin``: image side minus crop side, in pixels. ``noise``: (3, 3), see ``color_axes``; each image's noise is its sum of
-    columns weighted by draws from N(0, 1), redrawn in each epoch.
+    ``margin``: side of the padded image minus side of the crop, in pixels. ``noise``: (3, 3), see ``color_axes``; each image's
+    noise is its sum of columns weighted by draws from N(0, 1), redrawn in each epoch.
     """
     # A row of uniform numbers an image: its draws do not depend on how many images follow.
     uniform = np.random.Generator(np.random.Philox(key=[seed, 2 * epoch + 1])).random((images, 6))
@@ -51,22 +54,74 @@ def center_views(images: int, margin: int) -> Views:
     return Views(middle, middle, np.zeros(images, bool), np.zeros((images, 3), np.float32))
 
 
-def color_axes(eigenvalues: NDArray[np.float64], eigenvectors: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
-    """The directions of the colour noise: column j is eigenvector j times sigma times its standard deviation.
+MEANS = {"image": (), "channel": (1, 2)}
+"""The axes of the mean image (3, size, size) that are averaged over."""
+SCALES = {255: False, "unit": True}
+"""Whether centred pixels are divided by the standard deviation of their channel."""
+NOISE_SCALES: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "stdev": np.sqrt,
+    "eigenvalues": lambda values: values / 255,
+}
+"""From eigenvalues, on the 0-255 scale, to grey levels.
 
-    The paper's formula multiplies by the eigenvalue, its authors' code by the eigenvalue's root, on 0-255 pixels; only the
-    root gives noise of a few grey levels, so it is meant. (3,), (3, 3) and a scalar in, (3, 3) out.
+The paper's formula multiplies by the eigenvalue, its authors' code by its root. The root has the unit of a pixel, on any scale.
+The eigenvalue has that unit's square: taken literally on 0-255 it drowns the image, so it is meant for pixels in 0..1.
+"""
+
+
+def color_axes(
+    eigenvalues: NDArray[np.float64], eigenvectors: NDArray[np.float64], sigma: float, scale: str
+) -> NDArray[np.float64]:
+    """The directions of the colour noise: column j is eigenvector j times sigma times its length by ``NOISE_SCALES``.
+
+    (3,), (3, 3) and a scalar in, (3, 3) out.
     """
-    return eigenvectors * (sigma * np.sqrt(np.maximum(eigenvalues, 0)))
+    return eigenvectors * (sigma * NOISE_SCALES[scale](np.maximum(eigenvalues, 0)))
 
 
-def apply(crops: Tensor, views: Views, mean: Tensor) -> Tensor:
-    """Subtract the mean image, mirror and add the noise.
+def mean_of(image: NDArray[np.float32], mean: str) -> NDArray[np.float32]:
+    """What is subtracted from the squares: the mean image (3, size, size) averaged as ``MEANS`` has it, in the same shape."""
+    return np.ascontiguousarray(
+        np.broadcast_to(image.mean(MEANS[mean], dtype=np.float64, keepdims=True), image.shape), np.float32
+    )
 
-    ``crops``: uint8 (N, side, side, 3), cut at the views' places but not yet mirrored. ``mean``: float32 (size, size, 3).
+
+def scale_of(covariance: NDArray[np.float64], scale: str | int) -> list[float]:
+    """What centred pixels are divided by, RGB: 1, or the standard deviations in the covariance (3, 3) of the pixels."""
+    return np.sqrt(np.diag(covariance)).tolist() if SCALES[scale] else [1.0, 1.0, 1.0]
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """From the pixels of the squares to the inputs of the net."""
+
+    mean: Tensor
+    """float32 (size, size, 3), subtracted."""
+    scale: Tensor
+    """float32 (3,), divided by after that."""
+    padding: int = 0
+    """Pixels around the square, of the mean's colour, that crops may reach into."""
+
+    @classmethod
+    def of(cls, mean: Tensor, scale: list[float], padding: int, device: torch.device) -> "Normalization":
+        """From the mean in image order, (3, size, size)."""
+        rows = mean.permute(1, 2, 0).contiguous().to(device)
+        return cls(rows, torch.tensor(scale, dtype=torch.float32, device=device), padding)
+
+    @cached_property
+    def padded(self) -> Tensor:
+        """The mean of the padded square; both are 0 where they are padded, so that their difference is."""
+        return F.pad(self.mean, (0, 0, *(4 * [self.padding])))
+
+
+def apply(crops: Tensor, views: Views, normalization: Normalization) -> Tensor:
+    """Subtract the mean, mirror, add the noise and scale.
+
+    ``crops``: uint8 (N, side, side, 3), cut from padded squares at the views' places but not yet mirrored.
     Gives float32 (N, 3, side, side) in channels-last order, on the crops' device.
     """
     side = crops.shape[1]
+    mean = normalization.padded
     images = crops.float()
     images -= torch.stack([mean[y : y + side, x : x + side] for y, x in zip(views.top, views.left, strict=True)])
     if views.flip.any():
@@ -74,4 +129,6 @@ def apply(crops: Tensor, views: Views, mean: Tensor) -> Tensor:
         images[mirrored] = images[mirrored].flip(2)
     if views.noise.any():
         images += torch.from_numpy(views.noise).to(crops.device)[:, None, None]
+    if (normalization.scale != 1).any():
+        images /= normalization.scale
     return images.permute(0, 3, 1, 2)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alexnet.data.augment import Views, apply
+from alexnet.data.augment import Normalization, Views, apply
 from alexnet.data.shards import Shards
 
 AHEAD = 3
@@ -42,18 +42,19 @@ def batches(
     views: Views | None,
     side: int,
     batch_size: int,
-    mean: Tensor,
+    normalization: Normalization,
     device: torch.device,
     workers: int,
 ) -> Iterator[Batch]:
     """The images of ``order`` in batches of ``batch_size``, the last one filled up.
 
     ``views``: how each image of the split is seen, or None where this process needs no images. ``side``: of a crop, in
-    pixels. ``mean``: the mean image, float32 (size, size, 3), on ``device``, where the images go. ``workers``: threads that
+    pixels. ``normalization``: on ``device``, where the images go. ``workers``: threads that
     decode; with 0 each batch is made when it is asked for. No number depends on them.
     """
 
     all_labels = shards.labels
+    padding = 2 * [2 * [normalization.padding]] + [[0, 0]]
 
     def start(first: int) -> Callable[[], Batch]:
         chosen = order[first : first + batch_size]
@@ -68,13 +69,14 @@ def batches(
         def fill(rows: range) -> None:
             for row in rows:
                 square = simplejpeg.decode_jpeg(shards.jpeg(int(chosen[row])), fastdct=False, fastupsample=False)
+                square = np.pad(square, padding) if normalization.padding else square
                 top, left = seen.top[row], seen.left[row]
                 crops[row] = square[top : top + side, left : left + side]
 
         def finish(parts: list[Future[None]]) -> Tensor:
             for part in parts:
                 part.result()
-            images = apply(torch.from_numpy(crops[: len(chosen)]).to(device), seen, mean)
+            images = apply(torch.from_numpy(crops[: len(chosen)]).to(device), seen, normalization)
             if len(chosen) == batch_size:
                 return images
             whole = torch.zeros(batch_size, side, side, 3, device=device).permute(0, 3, 1, 2)

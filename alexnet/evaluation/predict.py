@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from alexnet.evaluation.ten_crop import views
@@ -21,7 +22,7 @@ class Probabilities:
 
 @torch.no_grad()
 def probabilities(net: Network, images: Tensor, card: Card) -> Probabilities:
-    """Test ``images``, (N, 3, size, size) with the mean image subtracted, at the precision that the net was trained at.
+    """Test ``images``, (N, 3, size, size) centred and scaled, at the precision that the net was trained at.
 
     Probabilities are averaged, never logits (paper, section 4.1). A number may depend on N in its last bits: keep N fixed.
     """
@@ -29,7 +30,7 @@ def probabilities(net: Network, images: Tensor, card: Card) -> Probabilities:
     reduced = card.settings["precision"] == "bfloat16"
     outputs = []
     with torch.autocast(device, dtype=torch.bfloat16, enabled=reduced):
-        for view in views(images, card.crop_size, card.flip):
+        for view in views(F.pad(images, 4 * [card.crop_padding]), card.crop_size, card.flip):
             logits = net(view.contiguous(memory_format=torch.channels_last))
             outputs.append(logits.float().softmax(1))
     return Probabilities(outputs[0], torch.stack(outputs).mean(0))

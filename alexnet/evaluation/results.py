@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 from torch import Tensor
 from tqdm import tqdm
 
-from alexnet.data.augment import center_views
+from alexnet.data.augment import Normalization, center_views
 from alexnet.data.loading import batches
 from alexnet.data.shards import Shards
 from alexnet.evaluation.predict import probabilities
@@ -44,10 +44,10 @@ class Results:
 def test(net: Network, mean: Tensor, shards: Shards, card: Card, device: torch.device, workers: int) -> Results:
     """Test every image of ``shards`` once. ``mean``: (3, size, size)."""
     net = net.to(device)
-    mean = mean.permute(1, 2, 0).contiguous().to(device)
+    normalization = Normalization.of(mean, card.scale, padding=0, device=device)
     center, ten_crop, tops = [], [], []
     chosen, seen = np.arange(len(shards)), center_views(len(shards), 0)
-    feed = batches(shards, chosen, seen, card.size, BATCH, mean, device, workers)
+    feed = batches(shards, chosen, seen, card.size, BATCH, normalization, device, workers)
     for batch in tqdm(feed, "test", -(-len(shards) // BATCH), unit="batch", disable=None):
         assert batch.images is not None
         found = probabilities(net, batch.images, card)

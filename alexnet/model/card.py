@@ -30,6 +30,10 @@ class Card(BaseModel):
     size: int
     """Side of the square that images are brought to, in pixels."""
     crop_size: int
+    crop_padding: int
+    """Pixels of the mean's colour around a square, which crops may reach into."""
+    scale: list[float]
+    """What the squares are divided by once the mean is subtracted, RGB."""
     flip: bool
     """Whether a mirrored image is still of its class."""
     eigenbasis: Eigenbasis

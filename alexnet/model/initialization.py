@@ -1,27 +1,66 @@
 """Initial weights."""
 
 import hashlib
+import math
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Generator, Tensor, nn
 
 ONES = ("conv2", "conv4", "conv5", "fc6", "fc7")
 """The layers whose biases begin at 1, so that their ReLUs begin with positive inputs (paper, section 5)."""
 
+Init = Callable[[str, Tensor, Tensor, Generator], None]
+"""Fills a layer in place: its name, weight (out, in, ...), bias (out,) and random stream."""
+
+
+def paper(name: str, weight: Tensor, bias: Tensor, stream: Generator) -> None:
+    """Weights from N(0, 0.01²), biases 1 in ``ONES`` and 0 elsewhere (paper, section 5)."""
+    weight.normal_(0, 0.01, generator=stream)
+    bias.fill_(name in ONES)
+
+
+def code(name: str, weight: Tensor, bias: Tensor, stream: Generator) -> None:
+    """As ``paper``, but weights of conv3, conv4 and conv5 from N(0, 0.03²): the authors' ``layers-145.cfg``."""
+    weight.normal_(0, 0.03 if name in ("conv3", "conv4", "conv5") else 0.01, generator=stream)
+    bias.fill_(name in ONES)
+
+
+def kaiming(name: str, weight: Tensor, bias: Tensor, stream: Generator) -> None:
+    """Weights from N(0, 2 / inputs), biases 0 (He, Zhang, Ren, Sun 2015)."""
+    nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=stream)
+    bias.zero_()
+
+
+def xavier(name: str, weight: Tensor, bias: Tensor, stream: Generator) -> None:
+    """Weights uniform within ±√(6 / (inputs + outputs)), biases 0 (Glorot, Bengio 2010)."""
+    nn.init.xavier_uniform_(weight, generator=stream)
+    bias.zero_()
+
+
+def as_torch(name: str, weight: Tensor, bias: Tensor, stream: Generator) -> None:
+    """Weights and biases uniform within ±1 / √inputs: what torch's layers begin with, and torchvision's net."""
+    bound = 1 / math.sqrt(weight[0].numel())
+    weight.uniform_(-bound, bound, generator=stream)
+    bias.uniform_(-bound, bound, generator=stream)
+
+
+INITS: dict[str, Init] = {"paper": paper, "code": code, "kaiming": kaiming, "xavier": xavier, "torch": as_torch}
+
 
 @torch.no_grad()
-def paper(net: nn.Sequential, seed: int) -> None:
-    """Weights from N(0, 0.01), biases 1 in ``ONES`` and 0 elsewhere (paper, section 5), in place.
+def initialize(net: nn.Sequential, init: str, seed: int) -> None:
+    """Fill ``net`` in place.
 
-    Each tensor has a random stream of its own, a function of the seed and its name, drawn on the CPU: a slice of the net
-    gets the weights that the whole net gets, on any device.
+    Each layer has a random stream of its own, a function of the seed and its name, drawn on the CPU: a slice of the net gets
+    the weights that the whole net gets, on any device.
     """
     for name, layer in net.named_children():
-        if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
             digest = hashlib.sha256(f"{seed} {name}.weight".encode()).digest()
-            generator = torch.Generator().manual_seed(int.from_bytes(digest[:8]))
-            layer.weight.copy_(torch.empty(layer.weight.shape).normal_(0, 0.01, generator=generator))
-            layer.bias.fill_(1.0 if name in ONES else 0.0)
-
-
-INITS = {"paper": paper}
+            stream = torch.Generator().manual_seed(int.from_bytes(digest[:8]))
+            weight, bias = torch.empty(layer.weight.shape), torch.empty(len(layer.weight))
+            INITS[init](name, weight, bias, stream)
+            layer.weight.copy_(weight)
+            if layer.bias is not None:
+                layer.bias.copy_(bias)

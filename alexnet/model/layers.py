@@ -1,4 +1,5 @@
-"""The two layers of the paper that torch has not: normalisation over a tower's maps, and dropout by row."""
+"""The layers that a net may vary, by the settings' names; and the two that torch has not: normalisation over a tower's maps, and
+dropout by row."""
 
 from contextlib import nullcontext
 from functools import wraps
@@ -73,28 +74,30 @@ class _LocalResponseNorm(torch.autograd.Function):
 
 
 class Dropout(nn.Module):
-    """Classic dropout (paper, section 4.2): a mask in training, outputs times ``1 - p`` in the test.
+    """Dropout (paper, section 4.2): a mask in training, outputs times ``1 - p`` in the test.
 
-    Which units drop is a function of ``key`` (the seed and the layer) and of each row's number alone, so it depends neither
-    on how a batch is divided nor on which process draws it. Activations (N, units) and rows (N,) in; (N, units) out.
+    The inverted form divides by ``1 - p`` in training instead, and leaves the test alone. Which units drop is a function of
+    ``key`` (the seed and the layer) and of each row's number alone, so it depends neither on how a batch is divided nor on
+    which process draws it. Activations (N, units) and rows (N,) in; (N, units) out.
     """
 
-    def __init__(self, p: float, key: int) -> None:
+    def __init__(self, p: float, key: int, inverted: bool = False) -> None:
         super().__init__()
-        self.p, self.key = p, key
+        self.p, self.key, self.inverted = p, key, inverted
 
     def forward(self, activations: Tensor, rows: Tensor | None) -> Tensor:
         if not self.training:
-            return activations * (1 - self.p)
+            return activations if self.inverted else activations * (1 - self.p)
         if rows is None:
             raise ValueError("dropout draws by the rows' numbers: give the net rows=, an int64 tensor (N,)")
         units = torch.arange(activations.shape[1], device=activations.device)
         stream = mix(rows + mix(torch.tensor(self.key, device=rows.device)))
         uniform = mix(stream[:, None] + units) & 0xFFFFFF
-        return activations * (uniform >= int(self.p * 2**24))
+        kept = activations * (uniform >= int(self.p * 2**24))
+        return kept / (1 - self.p) if self.inverted else kept
 
     def extra_repr(self) -> str:
-        return f"p={self.p}"
+        return f"p={self.p}, inverted={self.inverted}"
 
 
 def mix(numbers: Tensor) -> Tensor:
@@ -107,3 +110,15 @@ def mix(numbers: Tensor) -> Tensor:
 
 def _signed(word: int) -> int:
     return word - 2**64 if word >= 2**63 else word
+
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+"""Which follow each layer but the last."""
+POOLS = {"overlapping": (3, 2), "plain": (2, 2)}
+"""Side and stride of a pooling window, in pixels (paper, section 3.4)."""
+ALPHAS = {"paper": 1e-4, "code": 1e-4 / 5, "off": None}
+"""The normalisation's alpha: as printed; divided by the five maps of the sum, as the authors' code has it; no normalisation."""
+SCOPES = {"tower": True, "all": False}
+"""Whether the normalisation's sum keeps to the maps of one tower."""
+INVERTED = {"classic": False, "inverted": True, "off": None}
+"""Whether dropout scales in training and not in the test; None for no dropout."""

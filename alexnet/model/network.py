@@ -1,60 +1,98 @@
-"""The nets, each one flat sequence of named layers."""
+"""A net: a flat sequence of named layers, and the switches by which it varies."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
-from alexnet.model.layers import Dropout, LocalResponseNorm
+from alexnet.model.layers import ACTIVATIONS, ALPHAS, INVERTED, POOLS, SCOPES, Dropout, LocalResponseNorm
+
+Layers = list[tuple[str, nn.Module]]
 
 
 class Network(nn.Sequential):
     """A flat, named sequence of layers; a slice of it is a network too, with the same names.
 
-    ``forward`` takes images (N, 3, size, size), mean subtracted, 0-255 scale (or what the first layer of a slice takes), and, in
+    ``forward`` takes images (N, 3, size, size), centred and scaled (or what the first layer of a slice takes), and, in
     training, ``rows``: an int64 tensor (N,) with a number for each row that no other row of the training has, by which
     dropout draws. It gives logits (N, classes), or what the last layer of a slice gives.
     """
+
+    def __init__(self, layers: Iterable[tuple[str, nn.Module]] | OrderedDict[str, nn.Module]) -> None:
+        super().__init__(OrderedDict(layers))
 
     def forward(self, input: Tensor, rows: Tensor | None = None) -> Tensor:
         for layer in self:
             input = layer(input, rows) if isinstance(layer, Dropout) else layer(input)
         return input
 
-
-def alexnet(classes: int, crop_size: int = 227, seed: int = 0) -> Network:
-    """The net of the paper, its two towers as two groups: 60,965,224 parameters with 1,000 classes.
-
-    At 227 the first layer needs no padding. At 224 the three missing pixels on the right and the bottom read as zero, as in
-    the authors' code; 55 x 55 maps either way. Source: Krizhevsky, Sutskever, Hinton (2012), section 3.5 and figure 2.
-    """
-    padding = 227 - crop_size
-    layers: list[tuple[str, nn.Module]] = [("pad", nn.ZeroPad2d((0, padding, 0, padding)))] if padding else []
-    layers += [
-        ("conv1", nn.Conv2d(3, 96, 11, stride=4)),
-        ("relu1", nn.ReLU()),
-        ("lrn1", LocalResponseNorm(towers=2)),
-        ("pool1", nn.MaxPool2d(3, stride=2)),
-        ("conv2", nn.Conv2d(96, 256, 5, padding=2, groups=2)),
-        ("relu2", nn.ReLU()),
-        ("lrn2", LocalResponseNorm(towers=2)),
-        ("pool2", nn.MaxPool2d(3, stride=2)),
-        ("conv3", nn.Conv2d(256, 384, 3, padding=1)),
-        ("relu3", nn.ReLU()),
-        ("conv4", nn.Conv2d(384, 384, 3, padding=1, groups=2)),
-        ("relu4", nn.ReLU()),
-        ("conv5", nn.Conv2d(384, 256, 3, padding=1, groups=2)),
-        ("relu5", nn.ReLU()),
-        ("pool5", nn.MaxPool2d(3, stride=2)),
-        ("flatten", nn.Flatten()),
-        ("fc6", nn.Linear(256 * 6 * 6, 4096)),
-        ("relu6", nn.ReLU()),
-        ("drop6", Dropout(0.5, key=2 * seed)),
-        ("fc7", nn.Linear(4096, 4096)),
-        ("relu7", nn.ReLU()),
-        ("drop7", Dropout(0.5, key=2 * seed + 1)),
-        ("fc8", nn.Linear(4096, classes)),
-    ]
-    return Network(OrderedDict(layers))
+    @property
+    def weighted(self) -> list[str]:
+        """The names of the layers that have weights, in order."""
+        return [name for name, layer in self.named_children() if isinstance(layer, nn.Conv2d | nn.Linear)]
 
 
-NETS = {"alexnet": alexnet}
+def dry_run(net: Network, inputs: Tensor) -> Tensor:
+    """What ``net`` makes of ``inputs`` in test mode, both on the meta device: shapes without numbers, at no cost."""
+    weights = {name: parameter.to("meta") for name, parameter in net.named_parameters()}
+    outputs: Tensor = functional_call(net.eval(), weights, inputs)
+    return outputs
+
+
+@dataclass(frozen=True)
+class Switches:
+    """The layers that may vary. A net takes those that it has; see params.yaml for the values."""
+
+    activation: str | None
+    pool: str | None
+    lrn: str | None
+    lrn_scope: str | None
+    towers: int | None
+    dropout: str | None
+    crop_size: int
+    seed: int
+
+    @classmethod
+    def of(cls, settings: dict[str, Any]) -> "Switches":
+        """From settings by name; others are left alone."""
+        return cls(**{name: settings[name] for name in cls.__dataclass_fields__})
+
+    @property
+    def groups(self) -> int:
+        """Groups of a convolution whose maps stay in their tower."""
+        return self.towers or 1
+
+    def act(self, number: int) -> Layers:
+        """The activation behind layer ``number``."""
+        assert self.activation is not None
+        return [(f"{self.activation}{number}", ACTIVATIONS[self.activation]())]
+
+    def norm(self, number: int) -> Layers:
+        """Local response normalisation in layer ``number``."""
+        alpha = ALPHAS[self.lrn] if self.lrn else None
+        own_tower = SCOPES[self.lrn_scope] if self.lrn_scope else True
+        return [(f"lrn{number}", LocalResponseNorm(self.groups if own_tower else 1, alpha=alpha))] if alpha else []
+
+    def max_pool(self, number: int, sticks_out: bool = False) -> Layers:
+        """Max pooling in layer ``number``; the last windows may stick out of the maps."""
+        assert self.pool is not None
+        return [(f"pool{number}", nn.MaxPool2d(*POOLS[self.pool], ceil_mode=sticks_out))]
+
+    def average_pool(self, number: int) -> Layers:
+        """Average pooling in layer ``number``, whose last windows may stick out of the maps."""
+        assert self.pool is not None
+        return [(f"pool{number}", nn.AvgPool2d(*POOLS[self.pool], ceil_mode=True))]
+
+    def drop(self, number: int) -> Layers:
+        """Dropout of layer ``number``, which is 6 or 7."""
+        inverted = INVERTED[self.dropout] if self.dropout else None
+        key = 2 * self.seed + number - 6
+        return [] if inverted is None else [(f"drop{number}", Dropout(0.5, key, inverted))]
+
+    def values(self, layers: Layers) -> int:
+        """How many values an image has behind ``layers``."""
+        return dry_run(Network(layers), torch.empty(1, 3, self.crop_size, self.crop_size, device="meta")).numel()

@@ -19,9 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage
 from torch.distributed.pipelining.schedules import PipelineScheduleMulti, PipelineScheduleSingle, get_schedule_class
-from torch.func import functional_call
 
-from alexnet.model.network import Network
+from alexnet.model.network import Network, dry_run
 from alexnet.parallel.runtime import Runtime
 
 IGNORE = -100
@@ -201,8 +200,7 @@ def _wires(pieces: list[Network], rows: int, size: int, precision: torch.dtype) 
     images = torch.empty(rows, 3, size, size, device="meta").to(memory_format=torch.channels_last)
     wires = [images]
     for piece in pieces:
-        shapes = {name: parameter.to("meta") for name, parameter in piece.named_parameters()}
-        wires.append(functional_call(piece.eval(), shapes, wires[-1]))
+        wires.append(dry_run(piece, wires[-1]))
     return [images, *(wire.to(precision).contiguous() for wire in wires[1:])]
 
 

@@ -7,8 +7,9 @@ from pydantic import BaseModel, model_validator
 
 from alexnet.errors import UserError
 from alexnet.settings.data import Data, Pca, Preprocess
+from alexnet.settings.nets import NETS, SWITCHES
 from alexnet.settings.section import Section
-from alexnet.settings.training import CUTS, ONE_STAGE_A_RANK, SEVERAL_STAGES_A_RANK, Training
+from alexnet.settings.training import ONE_STAGE_A_RANK, SEVERAL_STAGES_A_RANK, Training
 
 
 class Settings(Training):
@@ -23,13 +24,30 @@ class Settings(Training):
         """Check the settings against each other; pydantic turns the ``ValueError`` into the user's line."""
         if self.data.source in ("folder", "imagenet") and not self.data.root:
             raise ValueError(f"data.source: {self.data.source} needs data.root, the folder that holds the images")
-        if self.crop_size > self.preprocess.size:
-            raise ValueError(f"crop_size: {self.crop_size} is larger than preprocess.size: {self.preprocess.size}; enlarge that")
+        self._agree_net()
+        if self.crop_size > self.preprocess.size + 2 * self.crop_padding:
+            padded = f" with crop_padding: {self.crop_padding}" if self.crop_padding else ""
+            raise ValueError(
+                f"crop_size: {self.crop_size} is larger than preprocess.size: {self.preprocess.size}{padded}; enlarge that"
+            )
         self._agree_pipeline()
         return self
 
+    def _agree_net(self) -> None:
+        net = NETS[self.model]
+        where = f"; `make exp RECIPE={net.recipe}` sets all that it needs" if net.recipe else ""
+        for switch in SWITCHES:
+            value = getattr(self, switch)
+            if switch in net.switches and value is None:
+                raise ValueError(f"{switch}: null is refused, as {self.model} has that switch; set it{where}")
+            if switch not in net.switches and value is not None:
+                raise ValueError(f"{switch}: {value} is refused, as {self.model} has no such switch; set it to null{where}")
+        if self.crop_size not in net.crops:
+            sides = " or ".join(map(str, net.crops))
+            raise ValueError(f"crop_size: {self.crop_size} is refused, as {self.model} takes {sides}{where}")
+
     def _agree_pipeline(self) -> None:
-        pipe, legal = self.pipeline, CUTS[self.model]
+        pipe, legal = self.pipeline, NETS[self.model].cuts
         stages = len(pipe.cuts) + 1
         if tuple(cut for cut in legal if cut in pipe.cuts) != pipe.cuts:
             raise ValueError(

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet.data.augment import Views, center_views, order, random_views
+from alexnet.data.augment import Normalization, Views, center_views, order, random_views
 from alexnet.data.loading import Batch, batches
 from alexnet.data.shards import Shards
 from alexnet.errors import UserError
 from alexnet.parallel.pipeline import IGNORE, OneProcess, Pipeline
 from alexnet.parallel.runtime import Runtime
 from alexnet.settings.training import Training
-from alexnet.training.optim import OPTIMIZERS, set_rate
+from alexnet.training.optim import build_optimizer, set_rate
 from alexnet.training.progress import Progress
 from alexnet.training.schedule import SCHEDULES
 
@@ -25,12 +25,11 @@ Observe = Callable[[dict[str, float], int], None]
 
 @dataclass(frozen=True)
 class Images:
-    """What a training reads: both splits, the mean image and the colour noise."""
+    """What a training reads: both splits, and what becomes of their pixels."""
 
     train: Shards
     val: Shards
-    mean: Tensor
-    """float32 (size, size, 3)."""
+    normalization: Normalization
     noise: np.ndarray
     """(3, 3), see ``alexnet.data.augment.color_axes``."""
     flip: bool
@@ -57,13 +56,13 @@ def fit(engine: OneProcess | Pipeline, images: Images, settings: Training, runti
     weights that ``settings.keep`` asks for. Raises ``UserError`` where the loss is not finite, on every rank at once.
     """
     parameters = [parameter for _, parameter in engine.named_parameters()]
-    optimizer = OPTIMIZERS[settings.optimizer](parameters, settings.lr, settings.momentum, settings.weight_decay)
+    optimizer = build_optimizer(engine.named_parameters(), settings)
     schedule = SCHEDULES[settings.lr_schedule](settings)
-    steps = math.ceil(len(images.train) / settings.batch_size)
-    best, kept = math.inf, []
+    lr, steps = settings.lr, math.ceil(len(images.train) / settings.batch_size)
+    best, best_epoch, kept = math.inf, 0, []
     with Progress(settings.epochs, steps, settings.batch_size, shown=runtime.lead) as progress:
         for epoch in range(1, settings.epochs + 1):
-            lr = optimizer.param_groups[0]["lr"]
+            set_rate(optimizer, lr)
             sums = np.zeros(2)
             begun = time.perf_counter()
             for step, batch in enumerate(_training_batches(engine, images, settings, epoch), (epoch - 1) * steps):
@@ -83,10 +82,13 @@ def fit(engine: OneProcess | Pipeline, images: Images, settings: Training, runti
             train_loss, train_top1 = sums / len(images.train)
             figures = Epoch(epoch, lr, float(train_loss), float(train_top1), val_loss, val_top1, val_top5)
             progress.epoch(epoch, figures.train_loss, val_loss, val_top1)
-            if settings.keep == "best" and val_top1 < best:
-                best, kept = val_top1, [parameter.detach().clone() for parameter in parameters]
-            set_rate(optimizer, schedule.after(epoch, val_top1))
+            if val_top1 < best:
+                best, best_epoch = val_top1, epoch
+                kept = [parameter.detach().clone() for parameter in parameters] if settings.keep == "best" else []
+            lr = schedule.after(epoch, val_top1)
             yield figures
+            if settings.early_stop and epoch - best_epoch >= settings.early_stop:
+                break
     with torch.no_grad():
         for parameter, value in zip(parameters, kept, strict=False):
             parameter.copy_(value)
@@ -94,7 +96,7 @@ def fit(engine: OneProcess | Pipeline, images: Images, settings: Training, runti
 
 def validate(engine: OneProcess | Pipeline, images: Images, settings: Training, runtime: Runtime) -> tuple[float, float, float]:
     """Loss, top-1 and top-5 error of the validation images' centre crops, the same on every rank."""
-    views = center_views(len(images.val), images.mean.shape[0] - settings.crop_size)
+    views = center_views(len(images.val), _margin(images, settings))
     sums = np.zeros(3)
     for batch in _batches(engine, images.val, images, np.arange(len(images.val)), views, settings):
         sums += runtime.agree(_figures(engine.test(batch.images, batch.labels), batch.labels))
@@ -108,8 +110,7 @@ def kept_epoch(epochs: list[Epoch], keep: str) -> int:
 
 
 def _training_batches(engine: OneProcess | Pipeline, images: Images, settings: Training, epoch: int) -> Iterator[Batch]:
-    margin = images.mean.shape[0] - settings.crop_size
-    views = random_views(settings.seed, epoch, len(images.train), margin, images.flip, images.noise)
+    views = random_views(settings.seed, epoch, len(images.train), _margin(images, settings), images.flip, images.noise)
     return _batches(engine, images.train, images, order(settings.seed, epoch, len(images.train)), views, settings)
 
 
@@ -117,7 +118,12 @@ def _batches(
     engine: OneProcess | Pipeline, shards: Shards, images: Images, chosen: np.ndarray, views: Views, settings: Training
 ) -> Iterator[Batch]:
     seen = views if engine.first else None
-    return batches(shards, chosen, seen, settings.crop_size, settings.batch_size, images.mean, engine.device, images.workers)
+    crop, size = settings.crop_size, settings.batch_size
+    return batches(shards, chosen, seen, crop, size, images.normalization, engine.device, images.workers)
+
+
+def _margin(images: Images, settings: Training) -> int:
+    return images.normalization.padded.shape[0] - settings.crop_size
 
 
 def _figures(result: tuple[Tensor, Tensor] | None, labels: Tensor) -> list[float]:

@@ -3,18 +3,21 @@
 import sys
 from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet.data.augment import color_axes
+from alexnet.data.augment import Normalization, color_axes, mean_of, scale_of
 from alexnet.data.loading import thread_count
 from alexnet.data.shards import Shards
 from alexnet.errors import UserError
-from alexnet.model.initialization import INITS
-from alexnet.model.network import NETS, Network
+from alexnet.model.initialization import initialize
+from alexnet.model.nets import build
+from alexnet.model.network import Network, Switches
+from alexnet.model.saved import start_from
 from alexnet.parallel.pipeline import OneProcess, Pipeline
 from alexnet.parallel.runtime import Runtime, supports_bfloat16
 from alexnet.settings.training import Training
@@ -28,19 +31,23 @@ class Session:
         self, settings: Training, runtime: Runtime, train: Shards, val: Shards, eigenbasis: dict[str, Any], mean: np.ndarray
     ) -> None:
         """``mean``: the mean image, (3, size, size). Raises ``UserError`` where settings and data do not fit."""
-        self.settings, self.runtime, self.eigenbasis, self.mean = settings, runtime, eigenbasis, torch.from_numpy(mean)
+        self.settings, self.runtime, self.eigenbasis = settings, runtime, eigenbasis
         self.meta = train.meta
         self.classes: list[str] = self.meta["classes"]
         if settings.classes not in (None, len(self.classes)):
             raise UserError(f"classes: {settings.classes} is refused, as the data has {len(self.classes)}; set it to null")
         self.lineage = lineage(self.meta)
         self.flip: bool = self.meta["mirror"] if settings.flip is None else settings.flip
-        noise = color_axes(np.array(eigenbasis["eigenvalues"]), np.array(eigenbasis["eigenvectors"]), settings.color_noise)
-        mean_on_device = self.mean.permute(1, 2, 0).contiguous().to(runtime.device)
+        values, vectors = np.array(eigenbasis["eigenvalues"]), np.array(eigenbasis["eigenvectors"])
+        noise = color_axes(values, vectors, settings.color_noise, settings.color_noise_scale)
+        self.mean = torch.from_numpy(mean_of(mean, settings.mean))
+        self.scale = scale_of(np.array(eigenbasis["covariance"]), settings.scale)
+        normalization = Normalization.of(self.mean, self.scale, settings.crop_padding, runtime.device)
         workers = thread_count(settings.loader.workers, runtime.ranks)
-        self.images = Images(train, val, mean_on_device, noise, self.flip, workers)
-        net = NETS[settings.model](len(self.classes), settings.crop_size, settings.seed)
-        INITS[settings.init](net, settings.seed)
+        self.images = Images(train, val, normalization, noise, self.flip, workers)
+        net = build(settings.model, len(self.classes), Switches.of(settings.model_dump()))
+        initialize(net, settings.init, settings.seed)
+        self.origin = start_from(Path(settings.init_from), net) if settings.init_from else None
         self.parameters = sum(parameter.numel() for parameter in net.parameters())
         self.engine = build_engine(net, settings, runtime)
 
@@ -76,9 +83,11 @@ class Session:
             "classes": self.classes,
             "size": self.meta["size"],
             "crop_size": self.settings.crop_size,
+            "crop_padding": self.settings.crop_padding,
+            "scale": self.scale,
             "flip": self.flip,
             "eigenbasis": self.eigenbasis,
-            "settings": recipe(self.settings),
+            "settings": recipe(self.settings) | {"init_from": self.origin},
             "data": self.lineage,
             "epoch": kept_epoch(epochs, self.settings.keep),
             "epochs": len(epochs),
@@ -96,8 +105,8 @@ def build_engine(net: Network, settings: Training, runtime: Runtime) -> OneProce
 
 
 def recipe(settings: Training) -> dict[str, Any]:
-    """The settings that change the numbers of a training, with dotted keys."""
-    whole = settings.model_dump(exclude={"pipeline", "loader"})
+    """The settings that change the numbers of a training, with dotted keys; the file of ``init_from`` is not one of them."""
+    whole = settings.model_dump(exclude={"pipeline", "loader", "init_from"}, mode="json")
     return {**whole, "pipeline.microbatches": settings.pipeline.microbatches}
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from alexnet.data.augment import Views, apply, center_views, color_axes, order, random_views
+from alexnet.data.augment import Normalization, Views, apply, center_views, color_axes, order, random_views
 
 VALUES = np.array([9000.0, 400.0, 100.0])
 VECTORS = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
@@ -28,14 +28,14 @@ def test_crops_reach_every_place_and_half_are_mirrored() -> None:
 
 
 def test_colour_noise_has_the_pixels_covariance_times_sigma_squared() -> None:
-    noise = random_views(3, 1, 200_000, 29, True, color_axes(VALUES, VECTORS, 0.1)).noise
+    noise = random_views(3, 1, 200_000, 29, True, color_axes(VALUES, VECTORS, 0.1, "stdev")).noise
     expected = 0.01 * VECTORS @ np.diag(VALUES) @ VECTORS.T
     np.testing.assert_allclose(np.cov(noise.T), expected, atol=0.01 * expected.max())
     np.testing.assert_allclose(noise.mean(0), 0, atol=0.1)
 
 
 def test_views_differ_from_epoch_to_epoch_and_repeat_themselves() -> None:
-    axes = color_axes(VALUES, VECTORS, 0.1)
+    axes = color_axes(VALUES, VECTORS, 0.1, "stdev")
     one, again, two = (random_views(0, epoch, 50, 29, True, axes) for epoch in (1, 1, 2))
     assert (one.noise == again.noise).all()
     assert (one.top == again.top).all()
@@ -53,7 +53,7 @@ def test_apply_subtracts_the_mean_at_the_crops_place_then_mirrors_then_adds_the_
         random.normal(0, 9, (4, 3)).astype("f"),
     )
     crops = np.stack([s[y : y + 8, x : x + 8] for s, y, x in zip(squares, views.top, views.left, strict=True)])
-    ours = apply(torch.from_numpy(crops), views, torch.from_numpy(mean))
+    ours = apply(torch.from_numpy(crops), views, Normalization(torch.from_numpy(mean), torch.ones(3)))
     centred = squares.astype(np.float64) - mean
     for image in range(4):
         y, x = views.top[image], views.left[image]
@@ -66,7 +66,7 @@ def test_apply_subtracts_the_mean_at_the_crops_place_then_mirrors_then_adds_the_
 
 
 def test_an_images_view_does_not_depend_on_the_images_behind_it() -> None:
-    few, many = (random_views(0, 1, images, 29, True, color_axes(VALUES, VECTORS, 0.1)) for images in (10, 100))
+    few, many = (random_views(0, 1, images, 29, True, color_axes(VALUES, VECTORS, 0.1, "stdev")) for images in (10, 100))
     for name in ("top", "left", "flip", "noise"):
         assert (getattr(few, name) == getattr(many, name)[:10]).all()
 

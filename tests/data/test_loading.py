@@ -7,9 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from alexnet.data.augment import center_views, random_views
+from alexnet.data.augment import Normalization, center_views, random_views
 from alexnet.data.loading import Batch, batches
 from alexnet.data.shards import Shards
+
+
+def plain(mean: float, padding: int = 0) -> Normalization:
+    """The mean subtracted, nothing else."""
+    return Normalization(torch.full((256, 256, 3), mean), torch.ones(3), padding)
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +24,8 @@ def shards(small: Path) -> Shards:
 
 def load(shards: Shards, workers: int, epoch: int = 1, order: np.ndarray | None = None, images: bool = True) -> list[Batch]:
     views = random_views(0, epoch, len(shards), 29, flip=True, noise=np.eye(3) * 5)
-    mean = torch.full((256, 256, 3), 100.0)
     chosen = np.arange(len(shards))[::-1] if order is None else order
-    return list(batches(shards, chosen, views if images else None, 227, 8, mean, torch.device("cpu"), workers))
+    return list(batches(shards, chosen, views if images else None, 227, 8, plain(100), torch.device("cpu"), workers))
 
 
 def test_no_number_depends_on_the_threads(shards: Shards) -> None:
@@ -55,8 +59,8 @@ def test_a_process_that_needs_labels_alone_decodes_nothing(shards: Shards) -> No
 def test_an_image_is_its_jpeg_as_pillow_decodes_it(shards: Shards) -> None:
     import io
 
-    views, mean = center_views(len(shards), 0), torch.zeros(256, 256, 3)
-    batch = next(batches(shards, np.array([7]), views, 256, 1, mean, torch.device("cpu"), 1))
+    views = center_views(len(shards), 0)
+    batch = next(batches(shards, np.array([7]), views, 256, 1, plain(0), torch.device("cpu"), 1))
     pillow = np.asarray(Image.open(io.BytesIO(bytes(shards.jpeg(7)))).convert("RGB"))
     assert batch.images is not None
     difference = np.abs(batch.images[0].permute(1, 2, 0).numpy() - pillow)
@@ -68,7 +72,7 @@ def test_a_reader_that_stops_early_leaves_no_thread(shards: Shards) -> None:
     import threading
 
     before = threading.active_count()
-    feed = batches(shards, np.arange(20), center_views(20, 29), 227, 4, torch.zeros(256, 256, 3), torch.device("cpu"), workers=2)
+    feed = batches(shards, np.arange(20), center_views(20, 29), 227, 4, plain(0), torch.device("cpu"), workers=2)
     next(feed)
     feed.close()
     assert threading.active_count() == before

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from nets import net_of
 from sklearn.metrics import top_k_accuracy_score
 
 from alexnet.data.loading import Batch, batches
@@ -16,7 +17,7 @@ from alexnet.data.pixels import decode
 from alexnet.data.shards import Shards
 from alexnet.evaluation import results
 from alexnet.model.card import Card
-from alexnet.model.network import Network, alexnet
+from alexnet.model.network import Network
 
 CPU = torch.device("cpu")
 
@@ -25,7 +26,7 @@ CPU = torch.device("cpu")
 def net() -> Network:
     """A net whose guesses differ from image to image: torch's own initial weights, small inputs' scale."""
     torch.manual_seed(0)
-    return alexnet(10).eval()
+    return net_of().eval()
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def card() -> Card:
     return Card.model_validate(
         {
             "net": "alexnet", "classes": [f"digit {i}" for i in range(10)], "size": 256, "crop_size": 227, "flip": True,
-            "eigenbasis": basis, "settings": {"precision": "float32"}, "data": {},
+            "eigenbasis": basis, "settings": {"precision": "float32"}, "crop_padding": 0, "scale": [1.0, 1.0, 1.0], "data": {},
             "epoch": 1, "epochs": 1, "parameters": 1, "sha256": "",
         }
     )  # fmt: skip

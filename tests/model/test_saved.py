@@ -5,17 +5,18 @@ from typing import Any
 
 import pytest
 import torch
+from nets import net_of, settings_of
 from safetensors.torch import load_file
 
 from alexnet.errors import UserError
 from alexnet.model.card import read_card
-from alexnet.model.network import alexnet
 from alexnet.model.saved import load_model, save_model
 
 BASIS = {"images": 1, "mean": [1.0], "covariance": [[1.0]], "eigenvalues": [1.0], "eigenvectors": [[1.0]], "order": "RGB"}
 CARD: dict[str, Any] = {
-    "net": "alexnet", "classes": ["cat", "dog"], "size": 256, "crop_size": 227, "flip": True, "eigenbasis": BASIS,
-    "settings": {"precision": "float32", "threads": 1}, "data": {"source": "folder"}, "epoch": 1, "epochs": 2,
+    "net": "alexnet", "classes": ["cat", "dog"], "size": 256, "crop_size": 227, "crop_padding": 0, "scale": [1.0, 1.0, 1.0],
+    "flip": True, "eigenbasis": BASIS, "settings": settings_of(None, precision="float32", threads=1),
+    "data": {"source": "folder"}, "epoch": 1, "epochs": 2,
 }  # fmt: skip
 
 
@@ -28,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def save(folder: Path) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
-    weights = {name: parameter.detach() for name, parameter in alexnet(2).named_parameters()}
+    weights = {name: parameter.detach() for name, parameter in net_of(classes=2).named_parameters()}
     save_model(
         folder / "alexnet.safetensors", folder / "alexnet.json", weights, torch.arange(3 * 256 * 256.0).view(3, 256, 256), CARD
     )

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nets import net_of
 
 from alexnet.data.shards import Shards
 from alexnet.files import read_json
-from alexnet.model.network import alexnet
 from alexnet.parallel.pipeline import split
 from alexnet.parallel.runtime import Runtime, prepare_process
 from alexnet.settings.training import Training
@@ -77,10 +77,10 @@ def test_two_ranks_give_the_weights_of_one(
 
 
 def test_training_moves_every_weight(alone: dict[str, Any], shipped: Any) -> None:
-    from alexnet.model.initialization import paper
+    from alexnet.model.initialization import initialize
 
-    net = alexnet(10)
-    paper(net, shipped()["seed"])
+    net = net_of()
+    initialize(net, "paper", shipped()["seed"])
     figures, weights = alone["float32"]
     assert len(figures[0]) == 3  # steps
     assert all(not torch.equal(weights[name], value) for name, value in net.named_parameters())
@@ -90,7 +90,7 @@ def test_one_process_gives_the_gradients_of_the_whole_batch(shipped: Any) -> Non
     """Microbatches, filled-up rows and shares of the mean come to plain autograd over the real rows."""
     from alexnet.parallel.pipeline import IGNORE, OneProcess
 
-    net, plain = alexnet(10), alexnet(10)
+    net, plain = net_of(), net_of()
     plain.load_state_dict(net.state_dict())
     images, labels = torch.randn(8, 3, 227, 227) * 60, torch.tensor([1, 2, 3, 4, 5, IGNORE, IGNORE, IGNORE])
     rows = torch.arange(8)
@@ -107,10 +107,10 @@ def test_one_process_gives_the_gradients_of_the_whole_batch(shipped: Any) -> Non
 
 def test_a_cut_before_fc6_leaves_the_flattening_to_the_second_stage() -> None:
     with torch.device("meta"):
-        stages = split(alexnet(10), ("conv3", "fc6"))
+        stages = split(net_of(), ("conv3", "fc6"))
     names = [[name for name, _ in stage.named_children()] for stage in stages]
     assert (names[0][-1], names[1][0], names[1][-1], names[2][0]) == ("pool2", "conv3", "pool5", "flatten")
-    assert [name for stage in names for name in stage] == [name for name, _ in alexnet(10).named_children()]
+    assert [name for stage in names for name in stage] == [name for name, _ in net_of().named_children()]
 
 
 def test_a_loss_that_is_not_finite_stops_every_rank_before_the_step(pair: Any, shipped: Any, small: Path) -> None:

@@ -2,15 +2,17 @@
 
 import numpy as np
 import torch
+from nets import settings_of
 
-from alexnet.training.optim import paper_sgd, set_rate
+from alexnet.settings.training import Training
+from alexnet.training.optim import build_optimizer, set_rate
 
 
 def test_ten_steps_with_a_drop_of_the_rate_are_the_papers_velocity() -> None:
     random = np.random.default_rng(0)
     weights, velocity = random.normal(0, 1, 50), np.zeros(50)
     parameter = torch.nn.Parameter(torch.from_numpy(weights.copy()))
-    optimizer = paper_sgd([parameter], lr=0.01, momentum=0.9, weight_decay=0.0005)
+    optimizer = build_optimizer([("fc8.weight", parameter)], Training.read(settings_of(None, lr=0.01)))
     rate = 0.01
     for step in range(10):
         if step == 5:
