@@ -4,9 +4,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from ruamel.yaml import YAML
 
+from alexnet.model.initialization import initialize
 from alexnet.model.nets import build
 from alexnet.model.network import Network, Switches
 from alexnet.settings.nets import NETS
@@ -28,10 +28,11 @@ def settings_of(name: str | None, **changes: Any) -> dict[str, Any]:
 
 def net_of(model: str = "alexnet", classes: int = 10, **changes: Any) -> Network:
     """A net as its recipe has it, its weights as torch's layers come."""
-    return build(model, classes, Switches.of(settings_of(NETS[model].recipe, **changes)))
+    net = meta_net(model, classes, **changes)
+    initialize(net, "torch", seed=0)
+    return net
 
 
-def meta_net(model: str, classes: int, **changes: Any) -> Network:
+def meta_net(model: str = "alexnet", classes: int = 10, **changes: Any) -> Network:
     """The same on the meta device: shapes alone."""
-    with torch.device("meta"):
-        return net_of(model, classes, **changes)
+    return build(model, classes, Switches.of(settings_of(NETS[model].recipe, **changes)))

@@ -50,11 +50,12 @@ INITS: dict[str, Init] = {"paper": paper, "code": code, "kaiming": kaiming, "xav
 
 @torch.no_grad()
 def initialize(net: nn.Sequential, init: str, seed: int) -> None:
-    """Fill ``net`` in place.
+    """Give ``net`` its initial weights, in place, on the CPU.
 
     Each layer has a random stream of its own, a function of the seed and its name, drawn on the CPU: a slice of the net gets
     the weights that the whole net gets, on any device.
     """
+    net.to_empty(device="cpu")
     for name, layer in net.named_children():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             digest = hashlib.sha256(f"{seed} {name}.weight".encode()).digest()

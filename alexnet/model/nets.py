@@ -1,5 +1,6 @@
 """The nets, each a flat list of its layers. Initial weights, decay and crops are settings and not the nets'."""
 
+import torch
 from torch import nn
 
 from alexnet.model.network import Layers, Network, Switches
@@ -162,5 +163,6 @@ NETS = {
 
 
 def build(net: str, classes: int, switch: Switches) -> Network:
-    """The net of that name, its weights as torch's layers come; see ``alexnet.model.initialization``."""
-    return Network(NETS[net](classes, switch))
+    """The net of that name on the meta device: ``initialize``, or a file, gives it its weights."""
+    with torch.device("meta"):
+        return Network(NETS[net](classes, switch))

@@ -38,7 +38,7 @@ def load_model(path: Path, card: Card) -> tuple[Network, Tensor]:
         tensors = load_file(path)
         mean = tensors.pop("mean")
         net = build(card.net, len(card.classes), Switches.of(card.settings))
-        net.load_state_dict(tensors)
+        net.load_state_dict(tensors, assign=True)
     except (SafetensorError, KeyError, RuntimeError) as error:
         why = str(error).splitlines()[0]
         raise UserError(f"{path} does not hold the net of its card ({why}); train again to write both") from None

@@ -1,15 +1,14 @@
 """The net's geometry and its initial weights."""
 
 import torch
-from nets import net_of
+from nets import meta_net, net_of
 
 from alexnet.model.initialization import initialize
 from alexnet.settings.nets import NETS
 
 
 def test_alexnet_has_the_papers_parameters() -> None:
-    with torch.device("meta"):
-        net = net_of(classes=1000)
+    net = meta_net(classes=1000)
     counts = {name: sum(p.numel() for p in layer.parameters()) for name, layer in net.named_children()}
     assert {name: count for name, count in counts.items() if count} == {
         "conv1": 34_944,
@@ -25,8 +24,7 @@ def test_alexnet_has_the_papers_parameters() -> None:
 
 def test_both_crops_give_maps_of_55() -> None:
     for side in (227, 224):
-        with torch.device("meta"):
-            net, images = net_of(crop_size=side), torch.empty(1, 3, side, side)
+        net, images = meta_net(crop_size=side), torch.empty(1, 3, side, side, device="meta")
         end = [name for name, _ in net.named_children()].index("conv1")
         assert net[: end + 1](images).shape == (1, 96, 55, 55)
         assert net.eval()(images).shape == (1, 10)
