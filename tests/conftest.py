@@ -27,10 +27,20 @@ def shipped() -> Callable[[], dict[str, Any]]:
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory, shipped: Callable[[], dict[str, Any]]) -> Path:
     """A working directory in which download, pca and preprocess have run on a few digits a split."""
+    return prepared(tmp_path_factory.mktemp("small"), shipped())
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, shipped: Callable[[], dict[str, Any]]) -> Path:
+    """The same with squares of 32 pixels."""
+    params = shipped()
+    params["preprocess"]["size"] = 32
+    return prepared(tmp_path_factory.mktemp("tiny"), params)
+
+
+def prepared(folder: Path, params: dict[str, Any]) -> Path:
     from stages import download, pca, preprocess
 
-    folder = tmp_path_factory.mktemp("small")
-    params = shipped()
     params["data"] |= {"limit": 20, "blends": 1}
     here = Path.cwd()
     os.chdir(folder)
