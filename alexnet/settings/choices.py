@@ -1,33 +1,45 @@
 """Settings whose legal values are the keys of a table in the code that implements them."""
 
 import ast
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from pydantic import AfterValidator
-from pydantic_core import PydanticCustomError
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
-def key_of(module: str, table: str) -> AfterValidator:
+@dataclass(frozen=True)
+class KeyOf:
     """For ``Annotated``: the value must be a key of ``table``, a dict display at the top of ``module``.
 
     A new value is then a new entry of that one table.
     """
 
-    def check(value: str | int) -> str | int:
-        legal = keys(module, table)
-        if value not in legal:
-            *others, last = map(repr, legal)
-            raise PydanticCustomError("literal_error", "should be {wanted}", {"wanted": f"{', '.join(others)} or {last}"})
-        return value
+    module: str
+    table: str
 
-    return AfterValidator(check)
+    @property
+    def legal(self) -> tuple[str | int, ...]:
+        """The keys, in the table's order."""
+        return _keys(self.module, self.table)
+
+    def check(self, value: str | int) -> str | int:
+        """The value itself, if it is legal."""
+        if value in self.legal:
+            return value
+        *others, last = map(repr, self.legal)
+        raise PydanticCustomError("literal_error", "should be {wanted}", {"wanted": f"{', '.join(others)} or {last}"})
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
 
 
 @cache
-def keys(module: str, table: str) -> tuple[str | int, ...]:
-    """The keys of ``table``, read from the source: to import the module would take torch along, which takes seconds."""
+def _keys(module: str, table: str) -> tuple[str | int, ...]:
+    """Read from the source, as to import the module would take torch along, and seconds."""
     spec = find_spec(module)
     assert spec is not None and spec.origin is not None, module
     for statement in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:

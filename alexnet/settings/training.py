@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from alexnet.settings.choices import key_of
+from alexnet.settings.choices import KeyOf
 from alexnet.settings.section import Natural, Positive, Section
 
 ONE_STAGE_A_RANK = ("GPipe", "1F1B")
@@ -36,44 +36,44 @@ class Training(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**62)]
     """All random numbers are functions of it."""
-    model: Annotated[str, key_of("alexnet.model.nets", "NETS")]
+    model: Annotated[str, KeyOf("alexnet.model.nets", "NETS")]
     """The net."""
     classes: Positive | None
     """Outputs of the net; null for as many as the data has."""
     init_from: str | None
     """A trained model to start from, of the same net; its last layer is left out where it has other classes."""
 
-    activation: Annotated[str, key_of("alexnet.model.layers", "ACTIVATIONS")] | None
+    activation: Annotated[str, KeyOf("alexnet.model.layers", "ACTIVATIONS")] | None
     """The nonlinearity behind each layer but the last."""
-    pool: Annotated[str, key_of("alexnet.model.layers", "POOLS")] | None
+    pool: Annotated[str, KeyOf("alexnet.model.layers", "POOLS")] | None
     """Pooling windows: 3x3 at a stride of 2, which overlap, or 2x2."""
-    lrn: Annotated[str, key_of("alexnet.model.layers", "ALPHAS")] | None
+    lrn: Annotated[str, KeyOf("alexnet.model.layers", "ALPHAS")] | None
     """Local response normalisation: with the printed alpha, with alpha / n as in the authors' code, or none."""
-    lrn_scope: Annotated[str, key_of("alexnet.model.layers", "SCOPES")] | None
+    lrn_scope: Annotated[str, KeyOf("alexnet.model.layers", "SCOPES")] | None
     """The maps that the normalisation sums over: neighbours in the same tower, or in all maps."""
     towers: Literal[2, 1] | None
     """Groups in conv2, conv4 and conv5: the paper's two GPUs, or one."""
-    dropout: Annotated[str, key_of("alexnet.model.layers", "INVERTED")] | None
+    dropout: Annotated[str, KeyOf("alexnet.model.layers", "INVERTED")] | None
     """classic: a mask in training, outputs halved in the test. inverted: kept units doubled in training, nothing in the test."""
 
     crop_size: Positive
     """Side of the crops in pixels. 227 needs no padding in the paper's net; 224 is padded by 3 on the right and bottom."""
     crop_padding: Natural
     """Pixels of the mean's colour around each image, so that crops may stick out of it; the paper has none."""
-    mean: Annotated[str, key_of("alexnet.data.augment", "MEANS")]
+    mean: Annotated[str, KeyOf("alexnet.data.augment", "MEANS")]
     """What is subtracted from the pixels: the mean image, or its mean over each channel."""
-    scale: Annotated[str | int, key_of("alexnet.data.augment", "SCALES")]
+    scale: Annotated[str | int, KeyOf("alexnet.data.augment", "SCALES")]
     """Pixels on the 0-255 scale, or divided by their standard deviation, so that each channel has unit variance."""
     flip: bool | None
     """Mirror images at random in training, and in the ten crops; null for the source's own (no for digits, else yes)."""
     color_noise: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     """Standard deviation of the weights on the RGB eigenvectors; the paper's is 0.1, 0 is off."""
-    color_noise_scale: Annotated[str, key_of("alexnet.data.augment", "NOISE_SCALES")]
+    color_noise_scale: Annotated[str, KeyOf("alexnet.data.augment", "NOISE_SCALES")]
     """What the weights multiply: the pixels' standard deviation along an eigenvector, or the eigenvalue as printed."""
 
-    init: Annotated[str, key_of("alexnet.model.initialization", "INITS")]
+    init: Annotated[str, KeyOf("alexnet.model.initialization", "INITS")]
     """Initial weights: the paper's N(0, 0.01), with ones as biases in conv2, conv4, conv5, fc6 and fc7, or others'."""
-    optimizer: Annotated[str, key_of("alexnet.training.optim", "OPTIMIZERS")]
+    optimizer: Annotated[str, KeyOf("alexnet.training.optim", "OPTIMIZERS")]
     """sgd is the paper's momentum SGD, whose velocity carries the rate; torch_sgd keeps the rate outside."""
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     """Initial learning rate."""
@@ -91,7 +91,7 @@ class Training(Section):
     """Passes over the training images."""
     early_stop: Positive | None
     """End after so many epochs without a better validation error; null for never."""
-    lr_schedule: Annotated[str, key_of("alexnet.training.schedule", "SCHEDULES")]
+    lr_schedule: Annotated[str, KeyOf("alexnet.training.schedule", "SCHEDULES")]
     """When the rate drops: where the validation error stops improving (three times at the most), after given epochs, after every
     few epochs, along half a cosine down to zero, never."""
     lr_factor: Annotated[float, Field(gt=0, lt=1)]
