@@ -20,12 +20,14 @@ BASE: dict[str, Any] = settings_of(
     "lr_schedule": "milestones",
     "lr_milestones": [1],
     "lr_patience": 1,
-    "lr_step": 2,
+    "lr_step": 1,
 }
 """Three epochs of two steps, the rate dropping after the first; the validation error stays where it begins."""
 
-CHOICES = ["activation", "pool", "lrn", "lrn_scope", "towers", "dropout", "mean", "scale", "color_noise_scale", "init", "optimizer",
-           "lr_schedule", "keep", "precision"]  # fmt: skip
+CHOICES = (
+    *("activation", "pool", "lrn", "lrn_scope", "towers", "dropout", "mean", "scale", "color_noise_scale"),
+    *("init", "optimizer", "lr_schedule", "keep", "precision"),
+)
 VALUES: dict[str, list[Any]] = {
     "seed": [0, 1],
     "crop_size": [28, 32],
@@ -62,12 +64,8 @@ def legal(annotation: Any, metadata: list[Any]) -> list[Any]:
             return list(mark.legal)
     if get_origin(annotation) is Literal:
         return list(get_args(annotation))
-    return [
-        value
-        for part in get_args(annotation)
-        if part is not type(None)
-        for value in legal(part, getattr(part, "__metadata__", []))
-    ]
+    parts = [part for part in get_args(annotation) if part is not type(None)]
+    return [value for part in parts for value in legal(part, getattr(part, "__metadata__", []))]
 
 
 def weights(folder: Path, **changes: Any) -> tuple[tuple[str, str], ...]:
