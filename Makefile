@@ -24,7 +24,9 @@ lint: $(READY)
 ui: $(READY)
 	@$(ACTIVATE) PORT=$(PORT) python -m stages.ui
 
+# A linked environment belongs to somebody else: `venv --clear` would follow the link and empty it.
 $(READY): requirements.txt
+	@test ! -L .venv || { echo "error: .venv is a link and its environment may not fit requirements.txt; remove the link, or touch $@ if it does" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	  || { echo "error: Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing); install it, or name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
