@@ -92,7 +92,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise UserError(f"init_from: {path} cannot be read ({error.strerror or error}); name a model's file") from None
     except (SafetensorError, UnpicklingError, RuntimeError, KeyError, AttributeError, TypeError, ValueError, EOFError) as error:
-        why = str(error).splitlines()[0][:100]
+        why = (str(error) or "it is empty").splitlines()[0][:100]
         raise UserError(
             f"init_from: {path} holds no weights that are known here ({why}); name a .safetensors file of ours, or torchvision's "
             "weights of alexnet for alexnet-owt"
