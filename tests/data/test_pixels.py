@@ -103,6 +103,18 @@ def test_the_square_is_the_papers_resize_then_crop(patch: Callable[..., Image.Im
     assert np.abs(ours - reference).mean() < 3
 
 
+@pytest.mark.parametrize(("width", "height"), [(768, 512), (512, 768), (320, 256), (512, 512)])
+def test_the_square_is_exact_where_the_papers_two_steps_meet_whole_pixels(
+    patch: Callable[..., Image.Image], width: int, height: int
+) -> None:
+    image = patch(3, 320, 256).resize((width, height))
+    scale = min(width, height) // 256
+    resized = image.resize((width // scale, height // scale), Image.Resampling.BICUBIC)
+    left, top = (resized.width - 256) // 2, (resized.height - 256) // 2
+    ours, expected = square(np.asarray(image), 256), np.asarray(resized.crop((left, top, left + 256, top + 256)))
+    assert np.array_equal(ours, expected)
+
+
 def test_planar_pixels_keep_their_planes() -> None:
     payload = bytes([200]) * 1024 + bytes([30]) * 1024 + bytes(range(256)) * 4
     pixels = canonical(payload, 32, "planar-rgb-32")

@@ -1,14 +1,21 @@
 """Learning rates against torch's own schedules, and against the paper's words for the plateau."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from nets import settings_of
 from torch.optim import lr_scheduler
 
+from alexnet.data.shards import Shards
+from alexnet.files import read_json
+from alexnet.parallel.runtime import Runtime
 from alexnet.settings.training import Training
 from alexnet.training.schedule import SCHEDULES
+from alexnet.training.session import Session
 
 EPOCHS = 12
 
@@ -41,7 +48,31 @@ def test_rates_are_those_of_torchs_schedule(shipped: Any, changes: dict[str, Any
     assert rates(shipped, **changes) == pytest.approx(expected, abs=1e-12)
 
 
+def test_the_authors_rates_drop_after_epochs_25_51_and_79(shipped: Any) -> None:
+    """The shipped milestones, over the 91 epochs of the authors' code."""
+    expected = [0.01] * 25 + [0.001] * 26 + [1e-4] * 28 + [1e-5] * 13
+    assert rates(shipped, [1.0] * 91, lr_schedule="milestones", lr_factor=0.1) == pytest.approx(expected, rel=1e-12)
+
+
 def test_plateau_drops_where_the_error_stops_improving_three_times_at_the_most(shipped: Any) -> None:
     errors = [0.5, 0.4, 0.4, 0.41, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3]
     expected = [0.01, 0.01, 0.01, 0.01, 0.001, 0.001, 0.001, 1e-4, 1e-4, 1e-5, 1e-5, 1e-5, 1e-5, 1e-5]
     assert rates(shipped, errors, lr_schedule="plateau", lr_patience=2) == pytest.approx(expected, rel=1e-12)
+
+
+def test_early_stop_ends_a_training_so_many_epochs_after_the_best_one(tiny: Path) -> None:
+    """At a rate of next to nothing the validation error stays where it begins, so the first epoch is the best."""
+    small = {"lr": 1e-9, "batch_size": 10, "epochs": 5, "crop_size": 28, "crop_padding": 0}
+    base = settings_of("cifar10-32", **small) | {"pipeline": {"ranks": 1, "cuts": [], "schedule": "GPipe", "microbatches": 1}}
+    data = tiny / "data"
+    splits = [Shards(data / "shards", split) for split in ("train", "val")]
+    for early_stop, epochs in ((None, 5), (2, 3), (1, 2)):
+        settings = Training.read(base | {"early_stop": early_stop})
+        session = Session(
+            settings,
+            Runtime(0, 1, torch.device("cpu")),
+            *splits,
+            read_json(data / "eigenbasis.json"),
+            np.load(data / "mean.npy"),
+        )
+        assert len(list(session.run(observe=lambda values, step: None))) == epochs
