@@ -12,6 +12,7 @@ repro: $(READY) .git-identity
 	@$(ACTIVATE) python -m stages.check && dvc repro && python -m stages.summary
 
 # RECIPE=NAME or RECIPE=NAME,NAME runs recipes/NAME.yaml as a DVC experiment of that name; QUEUE=1 queues it; ARGS="-S lr=0.02" adds to it.
+# Without a RECIPE it lists them.
 exp: $(READY) .git-identity
 	@$(ACTIVATE) python -m stages.recipe "$(RECIPE)" $(if $(QUEUE),--queue) $(ARGS)
 
