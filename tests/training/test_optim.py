@@ -85,7 +85,7 @@ def test_torchs_velocity_differs_from_the_papers_after_a_drop() -> None:
 
 
 def test_weights_and_their_updates_are_float32_under_bfloat16() -> None:
-    """Only convolutions and matrix products are reduced: the logits are near those of float32, the update is exact."""
+    """Maps alone are reduced: the logits are near those of float32, the update is exact."""
     images = torch.randn(4, 3, 28, 28, generator=torch.Generator().manual_seed(0))
     logits = {}
     for precision in (torch.float32, torch.bfloat16):
