@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from alexnet.errors import UserError
+from alexnet.tracking import flat
 from stages import paths
 from stages.provenance import git
 
@@ -59,7 +60,7 @@ def experiment(names: list[str], more: list[str], name: str | None, queue: bool,
     refused, and where DVC has an experiment of the name already.
     """
     params = _load(paths.PARAMS)
-    legal = dict(_flat(params))
+    legal = flat(params)
     settings: dict[str, str] = {}
     for recipe in names:
         for key, value in read(recipe).items():
@@ -96,7 +97,7 @@ def read(name: str) -> dict[str, Any]:
     if name not in known():
         near = get_close_matches(name, known(), n=1, cutoff=0.0)[0]
         raise UserError(f"RECIPE={name}: there is no recipe of that name; did you mean {near}? `make exp` lists them")
-    return dict(_flat(_load(RECIPES / f"{name}.yaml")))
+    return flat(_load(RECIPES / f"{name}.yaml"))
 
 
 def applied(params: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def _refuse_taken(names: list[str]) -> None:
 
 def _tell_of_other_changes(params: dict[str, Any], settings: dict[str, str]) -> None:
     """A line where params.yaml is not the last commit's: the recipe does not undo that."""
-    committed = dict(_flat(YAML(typ="safe", pure=True).load(git("show", f"HEAD:{paths.PARAMS}")) or params))
+    committed = flat(YAML(typ="safe", pure=True).load(git("show", f"HEAD:{paths.PARAMS}")) or params)
     kept = [f"{key}: {_word(value)}" for key, value in params.items() if committed.get(key) != value and key not in settings]
     if kept:
         print(f"note: {paths.PARAMS} differs from the last commit in {', '.join(kept)}; that stays", file=sys.stderr)
@@ -175,13 +176,6 @@ def _load(path: Path) -> dict[str, Any]:
     if not isinstance(mapping, dict):
         raise UserError(f"{path}: it must hold settings, each as `name: value`")
     return mapping
-
-
-def _flat(mapping: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for key, value in mapping.items():
-        pairs += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
-    return pairs
 
 
 def _word(value: Any) -> str:
