@@ -1,7 +1,6 @@
 """Make the pages and pictures of the report."""
 
 from alexnet.background import Run
-from alexnet.model.card import read_card
 from alexnet.reporting.pages import write_report
 from alexnet.reporting.results import read_results
 from alexnet.tracking import Store
@@ -21,9 +20,8 @@ def main() -> None:
         evaluation=paths.EVALUATION,
     )
     write_report(results, summary=paths.SUMMARY, page=paths.PAGE, folder=paths.FIGURES)
-    card = read_card(paths.CARD)
-    with Run(Store(main_repository()), run_name(), resume=run_of(card.sha256)) as record:
-        record.tags(run_tags() | {"data_source": card.data["source"]})
+    with Run(Store(main_repository()), run_name(), resume=run_of(results.card.sha256)) as record:
+        record.tags(run_tags() | {"data_source": results.card.data["source"]})
         record.artifacts(paths.CURVES.parent, "reports")
 
 

@@ -17,7 +17,15 @@ NAMED = 40
 """Up to so many classes the confusion matrix names each; beyond, it is drawn in groups of neighbouring labels."""
 COUNTED = 16
 """Up to so many classes it has room for the counts."""
+MARKED = 6
+"""Up to so many drops of the learning rate are marked in the curves."""
 GROUPS = 50
+
+
+def rate_drops(curves: dict[str, list[float]]) -> list[tuple[float, float]]:
+    """The epochs that began at another learning rate than the one before, and that rate."""
+    changes = zip(curves["epoch"][1:], pairwise(curves["lr"]), strict=True)
+    return [(epoch, after) for epoch, (before, after) in changes if after != before]
 
 
 def loss_curve(curves: dict[str, list[float]]) -> str:
@@ -120,12 +128,12 @@ def _draw_epochs(axes: Axes, curves: dict[str, list[float]], lines: dict[str, tu
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel("epoch")
     _name_ends(axes, ends)
-    drops = [(epoch, after) for epoch, (before, after) in zip(epochs[1:], pairwise(curves["lr"]), strict=True) if after != before]
-    for number, (epoch, rate) in enumerate(drops):
+    drops = rate_drops(curves)
+    for number, (epoch, rate) in enumerate(drops if len(drops) <= MARKED else []):
         axes.axvline(epoch - 0.5, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)))
         # Each a line lower than the one before, as drops may follow closely.
         axes.annotate(
-            f"lr {rate:g}",
+            f"lr {rate:.3g}",
             (epoch - 0.5, 1 - 0.07 * number),
             xycoords=axes.get_xaxis_transform(),
             xytext=(4, 0),

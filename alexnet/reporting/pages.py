@@ -4,6 +4,7 @@ import json
 import os
 import re
 from base64 import b64encode
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from alexnet.files import write_bytes, write_text
-from alexnet.reporting import figures, pictures, theme
+from alexnet.reporting import figures, pictures, theme, words
 from alexnet.reporting.canvas import shortened
 from alexnet.reporting.results import Results, Sample
 from alexnet.reporting.tables import confused_pairs, interval, surest_mistakes, worst_and_best
@@ -21,7 +22,6 @@ WHOLE_TABLE = 50
 ENDS = 10
 DRAWS = 7
 MISTAKES = 5
-TITLES = {"cifar10": "CIFAR-10", "imagenette": "Imagenette", "imagenet": "ImageNet", "folder": "one's own images"}
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 
 
@@ -31,11 +31,7 @@ def write_report(results: Results, summary: Path, page: Path, folder: Path) -> N
     The same results give the same bytes. Pictures of an earlier report that this one has not are removed from ``folder``.
     """
     drawn = draw(results)
-    facts = gather(results, drawn)
-    environment = _environment()
-    where = Path(os.path.relpath(folder, summary.parent)).as_posix()
-    readme = environment.get_template("README.md").render(facts, path=where)
-    html = environment.get_template("index.html").render(facts, picture=lambda name, alt: _inline(name, drawn[name], alt))
+    readme, html = render(results, drawn, Path(os.path.relpath(folder, summary.parent)))
     for name, content in drawn.items():
         if isinstance(content, str):
             write_text(folder / name, theme.standalone(content))
@@ -49,55 +45,85 @@ def write_report(results: Results, summary: Path, page: Path, folder: Path) -> N
 
 def draw(results: Results) -> dict[str, str | bytes]:
     """All pictures by file name: drawings as SVG text, the others as the bytes of their files."""
-    basis = results.eigenbasis
+    basis, card = results.eigenbasis, results.card
     drawn: dict[str, str | bytes] = {
         "loss.svg": figures.loss_curve(results.curves),
         "error.svg": figures.error_curve(results.curves),
-        "confusion.svg": figures.confusion_matrix(results.confusion, results.card["classes"]),
+        "confusion.svg": figures.confusion_matrix(results.confusion, card.classes),
         "eigenbasis.svg": figures.eigen_gradients(basis["mean"], basis["eigenvalues"], basis["eigenvectors"]),
-        "kernels.png": pictures.kernels_png(results.kernels),
-        "mean.jpg": pictures.mean_jpeg(results.mean),
+        "kernels.png": pictures.kernels_png(results.kernels, card.settings["towers"] or 1),
+        "mean.jpg": pictures.mean_jpeg(results.mean, card.settings["mean"]),
     }
     for index, sample in enumerate(results.samples):
         drawn[f"sample-{index}.svg"] = _draw_sample(sample)
-    alphas = pictures.noise_alphas(results.card["settings"]["color_noise"], DRAWS)
+    alphas = pictures.noise_alphas(card.settings["color_noise"], DRAWS)
     if alphas.any() and results.samples:
-        noisy = pictures.noisy_jpegs(results.samples[0].jpeg, alphas, basis["eigenvalues"], basis["eigenvectors"])
+        lengths = pictures.noise_lengths(basis["eigenvalues"], card.settings["color_noise_scale"])
+        noisy = pictures.noisy_jpegs(results.samples[0].jpeg, alphas, lengths, basis["eigenvectors"])
         drawn |= {f"noise-{index}.jpg": jpeg for index, jpeg in enumerate(noisy)}
     return drawn
 
 
+def render(results: Results, drawn: dict[str, str | bytes], folder: Path) -> tuple[str, str]:
+    """The README, which names its pictures in ``folder``, and the HTML page, which holds them."""
+    facts, environment = gather(results, drawn), _environment()
+    readme = environment.get_template("README.md").render(facts, path=folder.as_posix())
+    html = environment.get_template("index.html").render(facts, picture=lambda name, alt: _inline(name, drawn[name], alt))
+    return readme, html
+
+
 def gather(results: Results, drawn: dict[str, str | bytes]) -> dict[str, Any]:
     """The values that the templates name."""
-    card, metrics, names = results.card, results.metrics, results.card["classes"]
-    variance = sum(results.eigenbasis["eigenvalues"]) or 1
+    card, metrics, basis = results.card, results.metrics, results.eigenbasis
+    noise, lengths = (
+        card.settings["color_noise"],
+        pictures.noise_lengths(basis["eigenvalues"], card.settings["color_noise_scale"]),
+    )
+    variance = sum(basis["eigenvalues"]) or 1
     measured = [entry for entry in results.per_class if entry.images]
     worst, best = worst_and_best(measured, ENDS)
-    whole = len(names) <= WHOLE_TABLE
+    whole = len(card.classes) <= WHOLE_TABLE
     return {
         "card": card,
-        "source": TITLES.get(card["data"]["source"], card["data"]["source"]),
+        "net": words.net_of(card),
+        "source": words.source_of(card),
+        "departures": words.departures(card),
+        "disturbances": words.disturbances(card),
+        "margin": words.margin(card),
+        "settings": _settings_of_the_images(results) | card.settings,
         "metrics": metrics,
         "curves": results.curves,
-        "views": "ten" if card["flip"] else "five",
+        "drops": figures.rate_drops(results.curves),
+        "marked": figures.MARKED,
+        "views": "ten" if card.flip else "five",
         "range": interval(metrics["ten_crop"]["top1_error"], metrics["images"]),
         "class_tables": [("", measured)] if whole else [(f"Worst {ENDS}", worst), (f"Best {ENDS}", best)],
-        "unmeasured": len(names) - len(measured),
+        "unmeasured": len(card.classes) - len(measured),
         "counted": figures.COUNTED,
-        "named": len(names) <= figures.NAMED,
+        "named": len(card.classes) <= figures.NAMED,
         "groups": figures.GROUPS,
-        "pairs": confused_pairs(results.confusion, names, ENDS),
+        "pairs": confused_pairs(results.confusion, card.classes, ENDS),
         "mistakes": surest_mistakes(results.predictions, MISTAKES),
-        "basis": results.eigenbasis,
-        "shares": [value / variance for value in results.eigenbasis["eigenvalues"]],
+        "kernels": results.kernels.shape,
+        "basis": basis,
+        "shares": [value / variance for value in basis["eigenvalues"]],
         "samples": results.samples,
         "noise": [name for name in drawn if name.startswith("noise-")],
-        "alphas": pictures.noise_alphas(card["settings"]["color_noise"], DRAWS).tolist(),
+        "alphas": pictures.noise_alphas(noise, DRAWS).tolist(),
+        "noise_levels": (noise * lengths).tolist(),
         "drawing_css": Markup(theme.drawing_css()),
         "theme": theme,
     }
 
 
+def _settings_of_the_images(results: Results) -> dict[str, Any]:
+    """By their names in params.yaml; the quality is read from a test image, which says it."""
+    quality = pictures.jpeg_quality(results.samples[0].jpeg) if results.samples else None
+    known = {"data.source": results.card.data["source"], "preprocess.size": results.card.size}
+    return known if quality is None else known | {"preprocess.quality": quality}
+
+
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("alexnet.reporting"),
@@ -110,6 +136,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "percent": lambda fraction: f"{100 * fraction:.1f}\u00a0%",
         "grouped": lambda number: f"{number:,}".replace(",", "\u202f"),
+        "short": lambda number: f"{number:.3g}",
         "signed": lambda number: f"{number:+.2f}".replace("-", "−"),
         "setting": lambda value: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False).replace('"', ""),
         "md": lambda text: re.sub(r"([\\`*_\[\]<>|~#&])", r"\\\1", str(text)).replace("\n", " "),
@@ -119,12 +146,9 @@ def _environment() -> Environment:
 
 
 def _draw_sample(sample: Sample) -> str:
-    return (
-        _environment()
-        .get_template("sample.svg")
-        .render(sample=sample, jpeg=b64encode(sample.jpeg).decode(), theme=theme)
-        .rstrip()
-    )
+    picture, kind = pictures.magnified(sample.jpeg)
+    template = _environment().get_template("sample.svg")
+    return template.render(sample=sample, picture=b64encode(picture).decode(), kind=kind, theme=theme).rstrip()
 
 
 def _inline(name: str, content: str | bytes, alt: str) -> Markup:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from alexnet.errors import UserError
 from alexnet.files import read_json
+from alexnet.model.card import Card, read_card
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Sample:
 class Results:
     """All that the report shows. The JSON parts keep the shape of their files."""
 
-    card: dict[str, Any]
+    card: Card
     metrics: dict[str, Any]
     eigenbasis: dict[str, Any]
     curves: dict[str, list[float]]
@@ -59,7 +60,7 @@ class Results:
     mean: NDArray[np.float32]
     """(3, size, size), RGB, 0..255."""
     kernels: NDArray[np.float32]
-    """(96, 3, 11, 11), RGB."""
+    """(kernels, 3, side, side), RGB."""
     confusion: NDArray[np.int64]
     """(classes, classes): images of the row's class that were taken for the column's."""
     per_class: list[ClassErrors]
@@ -73,7 +74,7 @@ def read_results(card: Path, curves: Path, metrics: Path, eigenbasis: Path, mean
     Raises ``UserError`` where a file is missing or damaged.
     """
     return Results(
-        card=read_json(card),
+        card=read_card(card),
         metrics=read_json(metrics),
         eigenbasis=read_json(eigenbasis),
         curves=_read_curves(curves),

@@ -2,44 +2,41 @@
 
 import csv
 import json
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nets import settings_of
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 from sklearn.linear_model import LogisticRegression
 
-SETTINGS = {
-    "seed": 0,
-    "model": "alexnet",
-    "crop_size": 227,
-    "flip": None,
-    "color_noise": 0.1,
-    "init": "paper",
-    "optimizer": "sgd",
-    "lr": 0.01,
-    "momentum": 0.9,
-    "weight_decay": 0.0005,
-    "batch_size": 128,
-    "epochs": 12,
-    "lr_schedule": "plateau",
-    "lr_patience": 5,
-    "keep": "last",
-    "precision": "bfloat16",
-    "threads": 1,
-    "pipeline.microbatches": 4,
-    "data.source": "digits",
-    "data.limit": None,
+from alexnet.data.augment import scale_of
+from alexnet.settings.nets import NETS
+from alexnet.settings.training import Training
+from alexnet.training.session import recipe
+
+KERNELS = {
+    "alexnet": (96, 11),
+    "alexnet-one-tower": (96, 11),
+    "alexnet-simplified": (96, 11),
+    "alexnet-owt": (64, 11),
+    "alexnet-32": (48, 5),
+    "cifar-four-layer": (32, 5),
 }
+"""Kernels of conv1 and their side, in pixels."""
 
 
-def write_run(
-    root: Path, classes: int = 10, epochs: int = 12, long_names: bool = False, flip: bool = False, noise: float = 0.1
-) -> None:
-    """Write all inputs of the report under ``root``, in the places that ``stages.paths`` names."""
+def write_run(root: Path, model: str = "alexnet", classes: int = 10, long_names: bool = False, **changes: Any) -> None:
+    """Write all inputs of the report under ``root``, in the places that ``stages.paths`` names.
+
+    The settings are those of the net's recipe, or params.yaml's, on digits for 12 epochs, with ``changes`` by dotted keys.
+    """
+    settings = settings_of(NETS[model].recipe, **{"data.source": "digits", "epochs": 12, "color_noise": 0.1} | changes)
+    size, epochs = settings["preprocess"]["size"], settings["epochs"]
     rng = np.random.default_rng(0)
     evaluation = root / "data/evaluation"
     for folder in (evaluation, root / "models", root / "reports"):
@@ -47,23 +44,25 @@ def write_run(
     names = [f"n{label:08d} long-named, common | class <{label}>" if long_names else str(label) for label in range(classes)]
     actual, center, average, pictures = _digits() if classes == 10 else _crowd(classes, rng)
     photos = _photos()
-    basis = _write_colors(root, photos)
+    basis = _write_colors(root, photos, size)
     _write_predictions(evaluation, names, actual, center, average)
-    _write_samples(evaluation, names, actual, average, pictures, photos, rng)
-    np.save(evaluation / "kernels.npy", _kernels(photos, rng))
+    _write_samples(evaluation, names, actual, average, pictures, photos, rng, settings["preprocess"])
+    np.save(evaluation / "kernels.npy", _kernels(photos, rng, *KERNELS[model]))
     metrics = {"center": _errors(actual, center), "ten_crop": _errors(actual, average), "images": len(actual), "classes": classes}
     _dump(root / "reports/metrics.json", metrics)
-    _write_curves(root / "reports/train.csv", epochs, rng)
+    _write_curves(root / "reports/train.csv", settings, rng)
     card = {
-        "net": "alexnet",
+        "net": model,
         "classes": names,
-        "size": 256,
-        "crop_size": 227,
-        "flip": flip,
+        "size": size,
+        "crop_size": settings["crop_size"],
+        "crop_padding": settings["crop_padding"],
+        "scale": scale_of(np.array(basis["covariance"]), settings["scale"]),
+        "flip": settings["data"]["source"] != "digits" if settings["flip"] is None else settings["flip"],
         "eigenbasis": basis,
-        "settings": SETTINGS | {"epochs": epochs, "flip": flip, "color_noise": noise},
+        "settings": recipe(Training.read(settings)) | {"init_from": settings["init_from"]},
         "data": {
-            "source": "digits",
+            "source": settings["data"]["source"],
             "images": {"train": 2588, "val": 143, "test": len(actual)},
             "rejects": 2,
             "sha256": {split: f"{index:x}7fb3c19ad04e825" * 4 for index, split in enumerate(("train", "val", "test"))},
@@ -140,6 +139,7 @@ def _write_samples(
     pictures: NDArray[Any],
     photos: list[NDArray[Any]],
     rng: np.random.Generator,
+    preprocess: dict[str, Any],
 ) -> None:
     wrong = np.flatnonzero(average.argmax(1) != actual)
     shown = np.unique(np.concatenate([wrong[:1], np.arange(min(8, len(actual)))]))[:8]
@@ -150,14 +150,15 @@ def _write_samples(
         top, left = rng.integers(0, [photo.shape[0] - 256, photo.shape[1] - 256])
         patch = photo[top : top + 256, left : left + 256].astype(float)
         patch[32:224, 32:224] = np.abs(patch[32:224, 32:224] - 255 * 0.8 * ink[..., None])
-        Image.fromarray(patch.astype(np.uint8)).save(folder / f"sample-{index}.jpg", quality=90)
+        image = Image.fromarray(patch.astype(np.uint8)).resize(2 * [preprocess["size"]])
+        image.save(folder / f"sample-{index}.jpg", quality=preprocess["quality"])
         order = np.argsort(-average[row])[:5]
         top_five = [{"class": names[label], "probability": float(average[row, label])} for label in order]
         described.append({"file": f"sample-{index}.jpg", "actual": names[actual[row]], "top": top_five})
     _dump(folder / "samples.json", described)
 
 
-def _write_colors(root: Path, photos: list[NDArray[Any]]) -> dict[str, Any]:
+def _write_colors(root: Path, photos: list[NDArray[Any]], size: int) -> dict[str, Any]:
     pixels = np.concatenate([photo.reshape(-1, 3) for photo in photos]).astype(float)
     covariance = np.cov(pixels.T, bias=True)
     values, vectors = np.linalg.eigh(covariance)
@@ -170,24 +171,28 @@ def _write_colors(root: Path, photos: list[NDArray[Any]]) -> dict[str, Any]:
         "order": "RGB",
     }
     _dump(root / "data/eigenbasis.json", basis)
-    mean = np.stack([photo[:256, :256] for photo in photos]).mean(0).transpose(2, 0, 1)
+    mean = np.stack([photo[:size, :size] for photo in photos]).mean(0).transpose(2, 0, 1)
     np.save(root / "data/mean.npy", mean.astype(np.float32))
     return basis
 
 
-def _kernels(photos: list[NDArray[Any]], rng: np.random.Generator) -> NDArray[np.float32]:
-    corners = rng.integers(0, [400, 600], (96, 2))
-    patches = np.stack([photos[i % 2][y : y + 11, x : x + 11] for i, (y, x) in enumerate(corners)]).transpose(0, 3, 1, 2) / 255
+def _kernels(photos: list[NDArray[Any]], rng: np.random.Generator, count: int, side: int) -> NDArray[np.float32]:
+    corners = rng.integers(0, [400, 600], (count, 2))
+    cuts = [photos[i % 2][y : y + side, x : x + side] for i, (y, x) in enumerate(corners)]
+    patches = np.stack(cuts).transpose(0, 3, 1, 2) / 255
     kernels: NDArray[np.float32] = (0.2 * (patches - patches.mean(axis=(1, 2, 3), keepdims=True))).astype(np.float32)
     return kernels
 
 
-def _write_curves(path: Path, epochs: int, rng: np.random.Generator) -> None:
+def _write_curves(path: Path, settings: dict[str, Any], rng: np.random.Generator) -> None:
     header = ["epoch", "lr", "train_loss", "train_top1_error", "val_loss", "val_top1_error", "val_top5_error"]
     rows = []
+    epochs = settings["epochs"]
     for epoch in range(1, epochs + 1):
         error = 0.85 * 0.72**epoch + 0.02 + 0.01 * rng.random()
         rate = 0.01 if epoch <= 0.6 * epochs else 0.001 if epoch <= 0.85 * epochs else 0.0001
+        if settings["lr_schedule"] == "cosine":
+            rate = 0.005 * (1 + math.cos(math.pi * (epoch - 1) / epochs))
         rows.append([epoch, rate, 2.6 * error + 0.1, 1.1 * error, 2.2 * error, error, error / 6])
     _table(path, header, rows)
 

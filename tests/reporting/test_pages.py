@@ -12,30 +12,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from making import report
 from page_reader import Page
 from PIL import Image
 from sample_run import write_run
 
 from alexnet.errors import UserError
-from alexnet.reporting.pages import write_report
-from alexnet.reporting.results import read_results
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-def report(root: Path) -> tuple[Page, str]:
-    """Make the report of the run under ``root``; the page taken apart, and the README."""
-    results = read_results(
-        card=root / "models/alexnet.json",
-        curves=root / "reports/train.csv",
-        metrics=root / "reports/metrics.json",
-        eigenbasis=root / "data/eigenbasis.json",
-        mean=root / "data/mean.npy",
-        evaluation=root / "data/evaluation",
-    )
-    summary, page, folder = root / "reports/README.md", root / "reports/index.html", root / "reports/figures"
-    write_report(results, summary, page, folder)
-    return Page(page.read_text(encoding="utf-8")), summary.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +44,9 @@ def test_two_processes_write_the_same_bytes(run: Path, tmp_path: Path) -> None:
         copy = tmp_path / name
         shutil.copytree(run, copy)
         shutil.rmtree(copy / "reports/figures", ignore_errors=True)
-        shutil.copy(REPOSITORY / "params.yaml", copy)
-        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONHASHSEED": seed}
-        subprocess.run([sys.executable, "-m", "stages.report"], cwd=copy, env=environment, check=True)
+        paths = os.pathsep.join(map(str, (REPOSITORY, Path(__file__).parent)))
+        command = [sys.executable, "-c", "from making import *; report(Path())"]
+        subprocess.run(command, cwd=copy, env=os.environ | {"PYTHONPATH": paths, "PYTHONHASHSEED": seed}, check=True)
         written.append({path.relative_to(copy): path.read_bytes() for path in (copy / "reports").rglob("*") if path.is_file()})
     assert written[0] == written[1]
     assert Path("reports/index.html") in written[0]
@@ -151,7 +135,7 @@ def test_source_without_flips_is_told_as_five_crops(made: tuple[Page, str], tmp_
 
 @pytest.mark.parametrize(("classes", "epochs"), [(2, 1), (30, 4), (1000, 90)])
 def test_any_number_of_classes_and_long_names_make_a_report(tmp_path: Path, classes: int, epochs: int) -> None:
-    write_run(tmp_path, classes=classes, epochs=epochs, long_names=True, noise=0.0)
+    write_run(tmp_path, classes=classes, epochs=epochs, long_names=True, color_noise=0.0)
     page, readme = report(tmp_path)
     assert page.open == []
     rows = [row for row in page.tables["classes"] if row[0] != "class"]

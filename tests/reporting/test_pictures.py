@@ -12,8 +12,8 @@ from alexnet.reporting import figures, pictures, theme
 def test_kernels_stand_in_sixteen_columns_with_the_second_tower_below() -> None:
     kernels = np.zeros((96, 3, 11, 11), np.float32)
     kernels[17, 0], kernels[95, 2], kernels[0, 1] = 1.0, 1.0, -1.0
-    picture = np.asarray(Image.open(BytesIO(pictures.kernels_png(kernels))))
-    side, gap = 11 * pictures.KERNEL_ZOOM, pictures.KERNEL_GAP
+    picture = np.asarray(Image.open(BytesIO(pictures.kernels_png(kernels, towers=2))))
+    side, gap = 11 * 6, pictures.KERNEL_GAP
     assert picture.shape[1] == 16 * side + 15 * gap
     assert picture[side // 2, side // 2].tolist() == [128, 0, 128, 255]
     assert picture[side + gap, side + gap].tolist() == [255, 128, 128, 255]
@@ -25,7 +25,8 @@ def test_noise_moves_all_pixels_along_the_eigenvectors() -> None:
     grey = BytesIO()
     Image.new("RGB", (256, 256), (100, 110, 120)).save(grey, format="JPEG", quality=100, subsampling=0)
     vectors = [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
-    plain, noisy = pictures.noisy_jpegs(grey.getvalue(), np.array([[0.1, -0.2, 0.3]]), [10000.0, 900.0, 400.0], vectors)
+    lengths = pictures.noise_lengths([10000.0, 900.0, 400.0], "stdev")
+    plain, noisy = pictures.noisy_jpegs(grey.getvalue(), np.array([[0.1, -0.2, 0.3]]), lengths, vectors)
     before, after = (np.asarray(Image.open(BytesIO(picture)), float).mean((0, 1)) for picture in (plain, noisy))
     np.testing.assert_allclose(after - before, [-6, 6, 10], atol=1.5)
 
