@@ -65,6 +65,12 @@ def test_every_test_that_the_document_names_exists() -> None:
     assert [path for path in re.findall(r"`((?:tests|alexnet|stages)/[\w/]+\.py)", DOCUMENT) if not (ROOT / path).is_file()] == []
 
 
+def test_every_recipe_that_the_document_names_exists() -> None:
+    found = re.findall(r"recipes? `([\w-]+)`(?: and `([\w-]+)`)?|RECIPE=([\w-]+)", DOCUMENT)
+    named = {name for names in found for name in names if name}
+    assert {"paper", "authors-code", "torchvision"} <= named <= {path.stem for path in (ROOT / "recipes").glob("*.yaml")}
+
+
 @pytest.mark.parametrize("setting", SWITCHES)
 def test_every_switch_has_a_row_with_its_default_and_its_other_values(setting: str) -> None:
     default = settings_of(None)[setting]
