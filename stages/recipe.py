@@ -70,6 +70,7 @@ def experiment(names: list[str], more: list[str], name: str | None, queue: bool,
         key = text.partition("=")[0]
         _refuse_unknown(f"-S {text}", key, legal)
         settings[key] = text
+    _tell_of_other_changes(legal, settings)
     sweep = _outcomes(list(settings.values()), more)
     if len(sweep) > 1 and not queue:
         raise UserError(f"{_given(more)}: this makes {len(sweep)} experiments; queue them with QUEUE=1, or write a list as [1,2]")
@@ -82,7 +83,6 @@ def experiment(names: list[str], more: list[str], name: str | None, queue: bool,
     name = name or "-".join(names)
     if not force:
         _refuse_taken([f"{name}-{number}" for number in range(1, len(sweep) + 1)] if len(sweep) > 1 else [name])
-    _tell_of_other_changes(legal, settings)
     command = ["dvc", "exp", "run", "--name", name, "--queue" if queue else "--temp", *(["--force"] if force else [])]
     return command + [word for setting in settings.values() for word in ("--set-param", setting)]
 
@@ -152,7 +152,8 @@ def _tell_of_other_changes(params: dict[str, Any], settings: dict[str, str]) -> 
     committed = flat(YAML(typ="safe", pure=True).load(git("show", f"HEAD:{paths.PARAMS}")) or params)
     kept = [f"{key}: {_word(value)}" for key, value in params.items() if committed.get(key) != value and key not in settings]
     if kept:
-        print(f"note: {paths.PARAMS} differs from the last commit in {', '.join(kept)}; that stays", file=sys.stderr)
+        undo = f"`git checkout HEAD -- {paths.PARAMS}` undoes it"
+        print(f"note: {paths.PARAMS} differs from the last commit in {', '.join(kept)}; that stays ({undo})", file=sys.stderr)
 
 
 def _refuse_unknown(where: str, key: str, legal: dict[str, Any]) -> None:

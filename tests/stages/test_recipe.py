@@ -240,6 +240,11 @@ def test_settings_that_the_last_commit_has_not_are_told(repository: Path, capfd:
     (repository / "params.yaml").write_text(standing.replace("lrn: paper", "lrn: off").replace("momentum: 0.9", "momentum: 0.8"))
     try:
         recipe.experiment(["tanh"], ["momentum=0.9"], name=None, queue=False, force=True)
+        with pytest.raises(UserError):  # told of a refusal too, which it may be the reason of
+            recipe.experiment(["simplified"], ["momentum=0.9", "lrn=no"], name=None, queue=False, force=True)
+        with pytest.raises(UserError):
+            recipe.experiment(["tanh"], ["momentum=7"], name=None, queue=False, force=True)
     finally:
         (repository / "params.yaml").write_text(standing)
-    assert capfd.readouterr().err == "note: params.yaml differs from the last commit in lrn: 'off'; that stays\n"
+    note = "note: params.yaml differs from the last commit in lrn: 'off'; that stays "
+    assert capfd.readouterr().err == 2 * f"{note}(`git checkout HEAD -- params.yaml` undoes it)\n"
