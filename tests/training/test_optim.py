@@ -57,9 +57,11 @@ def ten_steps(**changes: Any) -> tuple[list[Array], list[Array]]:
     optimizer = build_optimizer(zip(("fc8.weight", "fc8.bias"), parameters, strict=True), settings)
     bias_decay = 0.0005 if settings.bias_decay is None else settings.bias_decay
     kept: list[dict[str, Any]] = [{}, {}]
+    rate = 0.01
     for step in range(1, 11):
-        rate = 0.01 if step <= 5 else 0.001
-        set_rate(optimizer, rate)
+        if step == 6:
+            rate = 0.001
+            set_rate(optimizer, rate)
         gradients = [random.normal(0, 1, value.shape) for value in expected]
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = torch.from_numpy(gradient)
