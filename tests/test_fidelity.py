@@ -66,7 +66,7 @@ def test_every_test_that_the_document_names_exists() -> None:
 
 
 def test_every_recipe_that_the_document_names_exists() -> None:
-    found = re.findall(r"recipes? `([\w-]+)`(?: and `([\w-]+)`)?", DOCUMENT)
+    found = re.findall(r"recipes? `([\w-]+)`(?: and `([\w-]+)`)?|`RECIPE=([\w-]+)`", DOCUMENT)
     named = {name for names in found for name in names if name}
     assert {"paper-imagenet", "authors-code", "torchvision"} <= named <= {path.stem for path in (ROOT / "recipes").glob("*.yaml")}
 
