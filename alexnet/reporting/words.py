@@ -29,7 +29,7 @@ NETS = {
     ),
     "cifar-four-layer": Net(
         "Four-layer net",
-        "A small net of Krizhevsky, Sutskever and Hinton's kind for CIFAR-10: three convolutions and one layer on top",
+        "A small net of Krizhevsky, Sutskever and Hinton's kind for CIFAR-10: three convolutions and a fully connected layer",
     ),
 }
 SOURCES = {"cifar10": "CIFAR-10", "imagenette": "Imagenette", "imagenet": "ImageNet", "folder": "one's own images"}

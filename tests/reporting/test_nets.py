@@ -161,7 +161,7 @@ def test_mean_and_scale_are_told_as_they_are_subtracted_and_divided(tmp_path: Pa
         ({"crop_size": 28, "crop_padding": 0}, "The data has no mirror images, so the crops are five", "Five"),
         ({"crop_size": 28, "crop_padding": 0, "flip": True}, "Ten crops are the four corners, the centre", "Ten"),
         ({"crop_size": 28, "crop_padding": 0, "flip": False}, "Reflections are switched off, so the crops are five", "Five"),
-        ({"crop_size": 32, "crop_padding": 4}, "4 pixels of padding, zero like the mean, into which the corner crops", "Five"),
+        ({"crop_size": 32, "crop_padding": 4}, "corner crops reach into the 4 pixels of padding around each image", "Five"),
         ({"crop_size": 32, "crop_padding": 0}, "all five crops, without reflections, are the same as the centre crop", "Five"),
         ({"crop_size": 32, "crop_padding": 0, "flip": True}, "the image and its mirror image, five times each", "Ten"),
     ],
