@@ -104,8 +104,9 @@ def test_a_switch_changes_its_layers_and_no_other(changes: dict[str, Any], gone:
     assert {name for name, _ in after - before} == come
 
 
-def test_one_tower_is_the_papers_net_with_towers_1() -> None:
-    assert layers(meta_net("alexnet-one-tower")) == layers(meta_net(towers=1))
+@pytest.mark.parametrize("crop", [227, 224])
+def test_one_tower_is_the_papers_net_with_towers_1(crop: int) -> None:
+    assert layers(meta_net("alexnet-one-tower", crop_size=crop)) == layers(meta_net(towers=1, crop_size=crop))
 
 
 def reaches_the_other_tower(layer: Network, inputs: Tensor) -> bool:
