@@ -63,7 +63,7 @@ class Training(Section):
     mean: Annotated[str, KeyOf("alexnet.data.augment", "MEANS")]
     """What is subtracted from the pixels: the mean image, or its mean over each channel."""
     scale: Annotated[str | int, KeyOf("alexnet.data.augment", "SCALES")]
-    """Pixels on the 0-255 scale, or divided by their standard deviation, so that each channel has unit variance."""
+    """Pixels on the 0-255 scale, or divided by the standard deviation of all training pixels of their channel."""
     flip: bool | None
     """Mirror images at random in training, and in the ten crops; null for the source's own (no for digits, else yes)."""
     color_noise: Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -105,7 +105,7 @@ class Training(Section):
     keep: Literal["last", "best"]
     """The epoch whose weights are kept: the last, or the one of least validation error."""
     precision: Literal["float32", "bfloat16"]
-    """Of the convolutions and matrix products; weights and their updates are float32 always."""
+    """Of the maps and what computes them; weights, their gradients and updates, and the loss are float32 always."""
     threads: Positive
     """CPU threads a rank. Part of the recipe: CPU kernels sum in an order that depends on it."""
     pipeline: Pipeline

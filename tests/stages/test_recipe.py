@@ -55,35 +55,15 @@ def test_an_ablation_fits_the_shipped_settings_and_the_training_on_cifar(name: s
         check(settings_of(below, **recipe.read(name)))
 
 
-@pytest.fixture(scope="module")
-def small_squares(small: Path, tmp_path_factory: pytest.TempPathFactory, shipped: Any) -> dict[int, Path]:
-    """Folders of shards by their images' side: 256, and the same few digits at 32."""
-    from stages import pca, preprocess
-
-    folder = tmp_path_factory.mktemp("small-32")
-    (folder / "data").mkdir()
-    (folder / "data/raw").symlink_to(small / "data/raw")
-    params = shipped()
-    params["preprocess"]["size"] = 32
-    here = Path.cwd()
-    os.chdir(folder)
-    try:
-        for stage in (pca, preprocess):
-            stage.main(stage.Params.read(params))
-    finally:
-        os.chdir(here)
-    return {256: small, 32: folder}
-
-
 class Enough(Exception):
     """Ends a training after some steps."""
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_trains(name: str, small_squares: dict[int, Path]) -> None:
+def test_a_recipe_trains(name: str, small: Path, tiny: Path) -> None:
     """Two steps of four images: finite losses, and every tensor of the net moves."""
     settings = settings_of(name, batch_size=4, **{"pipeline.ranks": 1, "pipeline.microbatches": 1, "loader.workers": 0})
-    data = small_squares[settings["preprocess"]["size"]] / "data"
+    data = {256: small, 32: tiny}[settings["preprocess"]["size"]] / "data"
     threads = torch.get_num_threads()
     prepare_process(threads=1)
     session = Session(
