@@ -32,10 +32,9 @@ def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> int:
 
     Raises ``UserError`` where there is no model.
     """
-    import torch
 
-    from alexnet.data.pixels import BadImage, canonical
-    from alexnet.evaluation.predict import probabilities
+    from alexnet.data.pixels import BadImage
+    from alexnet.evaluation.predict import prepared, probabilities
     from alexnet.model.card import read_card
     from alexnet.model.saved import load_model
     from alexnet.parallel.runtime import prepare_process
@@ -48,14 +47,13 @@ def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> int:
     status = 0
     for path in images:
         try:
-            square = torch.tensor(canonical(path.read_bytes(), card.size))
+            square = prepared(path, card, mean)
         except (OSError, BadImage) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             print(f"error: {path} cannot be read as an image ({reason}); give another file", file=sys.stderr)
             status = 2
             continue
-        centred = square.permute(2, 0, 1)[None] - mean
-        found = probabilities(net, centred / torch.tensor(card.scale)[:, None, None], card)
+        found = probabilities(net, square, card)
         likely, labels = (found.ten_crop if ten_crop else found.center)[0].topk(min(5, len(card.classes)))
         print(path)
         for probability, label in zip(likely.tolist(), labels.tolist(), strict=True):

@@ -44,18 +44,23 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
 def checked_params() -> dict[str, Any]:
     """The mapping of params.yaml, after all of it has been found valid.
 
-    Read as YAML 1.2, where the ``1e-05`` that DVC writes is a number. The check is imported by name: it can only refuse,
-    so no byte of an out depends on it, and a stage need not run again when another stage's settings change.
+    The check is imported by name: it can only refuse, so no byte of an out depends on it, and a stage need not run again
+    when another stage's settings change.
     """
-    try:
-        params: dict[str, Any] = YAML(typ="safe", pure=True).load(paths.PARAMS)
-    except FileNotFoundError:
-        raise UserError(f"{paths.PARAMS} is missing; run from the folder that holds it, the repository's root") from None
-    except YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        raise UserError(f"{paths.PARAMS}{f', line {where.line + 1}' if where else ''}: this is no YAML; mend it") from None
+    params: dict[str, Any] = read_yaml(paths.PARAMS)
     importlib.import_module("alexnet.settings.whole").check(params)
     return params
+
+
+def read_yaml(path: Path) -> Any:
+    """Read YAML 1.2, where the ``1e-05`` that DVC writes is a number and ``off`` a word. Raises ``UserError``."""
+    try:
+        return YAML(typ="safe", pure=True).load(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run from the folder that holds it, the repository's root") from None
+    except YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        raise UserError(f"{path}{f', line {where.line + 1}' if where else ''}: this is no YAML; mend it") from None
 
 
 def main_repository() -> Path:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from alexnet.errors import UserError
 from alexnet.tracking import flat
 from stages import paths
+from stages.check import check_start
+from stages.command import main_repository, read_yaml
 from stages.provenance import git
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -78,6 +79,8 @@ def experiment(names: list[str], more: list[str], name: str | None, queue: bool,
     for outcome in sweep:
         try:
             import_module("alexnet.settings.whole").check(outcome)
+            if outcome["init_from"] is not None:
+                check_start(outcome["init_from"], main_repository())
         except UserError as error:
             raise UserError(str(error).replace("params.yaml: ", f"{where}: ")) from None
     name = name or "-".join(names)
@@ -166,14 +169,7 @@ def _given(more: list[str]) -> str:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """Read as YAML 1.2, where ``off`` is a word and the ``1e-05`` that DVC writes a number."""
-    try:
-        mapping = YAML(typ="safe", pure=True).load(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run from the folder that holds it, the repository's root") from None
-    except YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        raise UserError(f"{path}{f', line {where.line + 1}' if where else ''}: this is no YAML; mend it") from None
+    mapping = read_yaml(path)
     if not isinstance(mapping, dict):
         raise UserError(f"{path}: it must hold settings, each as `name: value`")
     return mapping

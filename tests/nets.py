@@ -2,14 +2,16 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from ruamel.yaml import YAML
 
 from alexnet.model.initialization import initialize
 from alexnet.model.nets import build
 from alexnet.model.network import Network, Switches
+from alexnet.settings.choices import KeyOf
 from alexnet.settings.nets import NETS
+from alexnet.settings.training import Training
 from stages import recipe
 
 ROOT = Path(__file__).parent.parent
@@ -36,3 +38,19 @@ def net_of(model: str = "alexnet", classes: int = 10, **changes: Any) -> Network
 def meta_net(model: str = "alexnet", classes: int = 10, **changes: Any) -> Network:
     """The same on the meta device: shapes alone."""
     return build(model, classes, Switches.of(settings_of(NETS[model].recipe, **changes)))
+
+
+def legal(setting: str) -> list[Any]:
+    """The values of a setting of the training that has a few, by its type; none for others."""
+    field = Training.model_fields[setting]
+    return _values(field.annotation, field.metadata)
+
+
+def _values(annotation: Any, metadata: list[Any]) -> list[Any]:
+    for mark in metadata:
+        if isinstance(mark, KeyOf):
+            return list(mark.legal)
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    parts = [part for part in get_args(annotation) if part is not type(None)]
+    return [value for part in parts for value in _values(part, getattr(part, "__metadata__", []))]

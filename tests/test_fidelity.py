@@ -3,15 +3,13 @@
 import ast
 import re
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import pytest
-from nets import meta_net, settings_of
+from nets import legal, meta_net, settings_of
 
 from alexnet.model.costs import Cost, costs, total
-from alexnet.settings.choices import KeyOf
 from alexnet.settings.nets import NETS
-from alexnet.settings.training import Training
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = (ROOT / "docs/fidelity.md").read_text()
@@ -76,21 +74,9 @@ def test_every_switch_has_a_row_with_its_default_and_its_other_values(setting: s
     default = settings_of(None)[setting]
     cells = [row["Here"] for row in tables("Test") if f"`{setting}: {shown(default)}`" in row["Here"]]
     assert cells, f"no row has `{setting}: {shown(default)}`"
-    field = Training.model_fields[setting]
-    others = {shown(value) for value in legal(field.annotation, field.metadata)} - {shown(default)}
+    others = {shown(value) for value in legal(setting)} - {shown(default)}
     missing = [value for value in others if not any(f"`{value}`" in cell for cell in cells)]
     assert not missing, f"the row of {setting} leaves out {missing}"
-
-
-def legal(annotation: Any, metadata: list[Any]) -> list[Any]:
-    """The values of a setting that has a few; none for others."""
-    for mark in metadata:
-        if isinstance(mark, KeyOf):
-            return list(mark.legal)
-    if get_origin(annotation) is Literal:
-        return list(get_args(annotation))
-    parts = [part for part in get_args(annotation) if part is not type(None)]
-    return [value for part in parts for value in legal(part, getattr(part, "__metadata__", []))]
 
 
 def test_every_default_that_the_document_gives_is_the_shipped_one() -> None:

@@ -40,6 +40,11 @@ def test_the_shipped_settings_are_legal(shipped: Callable[[], Params]) -> None:
         ({"crop_size": 225}, "crop_size: 225 is refused, as alexnet takes 227 or 224"),
         ({"model": "alexnet-64"}, "model: alexnet-64 is refused: it should be 'alexnet', "),
         ({"scale": 1}, "scale: 1 is refused: it should be 255 or 'unit'"),
+        ({"scale": True}, "scale: True is refused: it should be 255 or 'unit'"),
+        ({"scale": None}, "scale: None is refused: it should be 255 or 'unit'"),
+        ({"lrn": False}, "lrn: False is refused: it should be 'paper', 'code' or 'off'"),
+        ({"optimizer": None}, "optimizer: None is refused: it should be 'sgd', 'torch_sgd', 'adam' or 'adamw'"),
+        ({"early_stop": 5}, "early_stop: 5 is refused, as plateau waits lr_patience: 5 epochs for its first drop"),
         ({"lrn": None}, "lrn: null is refused, as alexnet has that switch; set it"),
         (
             {"model": "alexnet-owt"},

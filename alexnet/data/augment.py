@@ -1,6 +1,5 @@
-"""Random crops, mirror images and colour noise, drawn as functions of (seed, epoch, image)."""
+"""Random crops, mirror images and colour noise, drawn as functions of (seed, epoch, image); and from pixels to inputs."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,8 +37,9 @@ class Views:
 def random_views(seed: int, epoch: int, images: int, margin: int, flip: bool, noise: NDArray[np.float64]) -> Views:
     """Draw the views of an epoch (paper, section 4.1): a random crop, mirrored with probability 1/2, and colour noise.
 
-    ``margin``: side of the padded image minus side of the crop, in pixels. ``noise``: (3, 3), see ``color_axes``; each image's
-    noise is its sum of columns weighted by draws from N(0, 1), redrawn in each epoch.
+    ``margin``: side of the padded image minus side of the crop, in pixels. ``noise``: (3, 3), see
+    ``alexnet.data.colors.color_axes``; each image's noise is its sum of columns weighted by draws from N(0, 1), redrawn in each
+    epoch.
     """
     # A row of uniform numbers an image: its draws do not depend on how many images follow.
     uniform = np.random.Generator(np.random.Philox(key=[seed, 2 * epoch + 1])).random((images, 6))
@@ -52,43 +52,6 @@ def center_views(images: int, margin: int) -> Views:
     """The central crop of every image, as it is."""
     middle = np.full(images, margin // 2)
     return Views(middle, middle, np.zeros(images, bool), np.zeros((images, 3), np.float32))
-
-
-MEANS = {"image": (), "channel": (1, 2)}
-"""The axes of the mean image (3, size, size) that are averaged over."""
-SCALES = {255: False, "unit": True}
-"""Whether centred pixels are divided by the standard deviation of their channel."""
-NOISE_SCALES: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
-    "stdev": np.sqrt,
-    "eigenvalues": lambda values: values / 255,
-}
-"""From eigenvalues, on the 0-255 scale, to grey levels.
-
-The paper's formula multiplies by the eigenvalue, its authors' code by its root. The root has the unit of a pixel, on any scale.
-The eigenvalue has that unit's square: taken literally on 0-255 it drowns the image, so it is meant for pixels in 0..1.
-"""
-
-
-def color_axes(
-    eigenvalues: NDArray[np.float64], eigenvectors: NDArray[np.float64], sigma: float, scale: str
-) -> NDArray[np.float64]:
-    """The directions of the colour noise: column j is eigenvector j times sigma times its length by ``NOISE_SCALES``.
-
-    (3,), (3, 3) and a scalar in, (3, 3) out.
-    """
-    return eigenvectors * (sigma * NOISE_SCALES[scale](np.maximum(eigenvalues, 0)))
-
-
-def mean_of(image: NDArray[np.float32], mean: str) -> NDArray[np.float32]:
-    """What is subtracted from the squares: the mean image (3, size, size) averaged as ``MEANS`` has it, in the same shape."""
-    return np.ascontiguousarray(
-        np.broadcast_to(image.mean(MEANS[mean], dtype=np.float64, keepdims=True), image.shape), np.float32
-    )
-
-
-def scale_of(covariance: NDArray[np.float64], scale: str | int) -> list[float]:
-    """What centred pixels are divided by, RGB: 1, or the standard deviations in the covariance (3, 3) of the pixels."""
-    return np.sqrt(np.diag(covariance)).tolist() if SCALES[scale] else [1.0, 1.0, 1.0]
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,14 @@
 """Class probabilities of images, from a trained net."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from alexnet.data.augment import Normalization, apply, center_views
+from alexnet.data.pixels import canonical
 from alexnet.evaluation.ten_crop import views
 from alexnet.model.card import Card
 from alexnet.model.network import Network
@@ -18,6 +21,15 @@ class Probabilities:
     center: Tensor
     ten_crop: Tensor
     """The mean over the views: ten, or five where a mirrored image is not of its class."""
+
+
+def prepared(image: Path, card: Card, mean: Tensor) -> Tensor:
+    """An image's file as the net takes it, before cropping: (1, 3, size, size) on the CPU. ``mean``: (3, size, size).
+
+    Raises ``BadImage`` and ``OSError``.
+    """
+    square = torch.tensor(canonical(image.read_bytes(), card.size))[None]
+    return apply(square, center_views(1, 0), Normalization.of(mean, card.scale, padding=0, device=square.device))
 
 
 @torch.no_grad()

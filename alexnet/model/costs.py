@@ -24,14 +24,12 @@ class Cost:
 def costs(net: Network, crop_size: int) -> dict[str, Cost]:
     """The cost of each weighted layer of ``net``, by name, for crops of ``crop_size`` pixels. Shapes alone are computed."""
     found = {}
-    training = net.training
     maps = torch.empty(1, 3, crop_size, crop_size, device="meta")
     for name, layer in net.named_children():
         maps = dry_run(Network([(name, layer)]), maps)
         if isinstance(layer, nn.Conv2d | nn.Linear):
             # Each output value is a sum of as many products as one output's weight has entries.
             found[name] = Cost(sum(p.numel() for p in layer.parameters()), maps.numel() * layer.weight[0].numel())
-    net.train(training)
     return found
 
 

@@ -45,7 +45,20 @@ def as_torch(name: str, weight: Tensor, bias: Tensor, stream: Generator) -> None
     bias.uniform_(-bound, bound, generator=stream)
 
 
-INITS: dict[str, Init] = {"paper": paper, "code": code, "kaiming": kaiming, "xavier": xavier, "torch": as_torch}
+def cifar_code(name: str, weight: Tensor, bias: Tensor, stream: Generator) -> None:
+    """Weights of conv1 from N(0, 0.0001²), others from N(0, 0.01²), biases 0: cuda-convnet's ``layers-18pct.cfg``."""
+    weight.normal_(0, 0.0001 if name == "conv1" else 0.01, generator=stream)
+    bias.zero_()
+
+
+INITS: dict[str, Init] = {
+    "paper": paper,
+    "code": code,
+    "kaiming": kaiming,
+    "xavier": xavier,
+    "torch": as_torch,
+    "cifar-code": cifar_code,
+}
 
 
 @torch.no_grad()

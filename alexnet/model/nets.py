@@ -13,7 +13,16 @@ def alexnet(classes: int, switch: Switches) -> Layers:
     the authors' code; 55 x 55 maps either way. Source: Krizhevsky, Sutskever, Hinton (2012), section 3.5 and figure 2.
     """
     missing = 227 - switch.crop_size
-    pad: Layers = [("pad", nn.ZeroPad2d((0, missing, 0, missing)))] if missing else []
+    return eight_layers(classes, switch, pad=[("pad", nn.ZeroPad2d((0, missing, 0, missing)))] if missing else [])
+
+
+def simplified(classes: int, switch: Switches) -> Layers:
+    """One tower, and no padding in the first layer: 54 x 54 maps of a 224 crop; 46,787,978 parameters with 10 classes."""
+    return eight_layers(classes, switch, pad=[])
+
+
+def eight_layers(classes: int, switch: Switches, pad: Layers) -> Layers:
+    """The paper's layers behind the padding ``pad``."""
     features: Layers = [
         *pad,
         ("conv1", nn.Conv2d(3, 96, 11, stride=4)),
@@ -29,29 +38,6 @@ def alexnet(classes: int, switch: Switches) -> Layers:
         ("conv4", nn.Conv2d(384, 384, 3, padding=1, groups=switch.groups)),
         *switch.act(4),
         ("conv5", nn.Conv2d(384, 256, 3, padding=1, groups=switch.groups)),
-        *switch.act(5),
-        *switch.max_pool(5),
-        ("flatten", nn.Flatten()),
-    ]
-    return [*features, *head(switch.values(features), 4096, classes, switch)]
-
-
-def simplified(classes: int, switch: Switches) -> Layers:
-    """One tower, and no padding in the first layer: 54 x 54 maps of a 224 crop; 46,787,978 parameters with 10 classes."""
-    features: Layers = [
-        ("conv1", nn.Conv2d(3, 96, 11, stride=4)),
-        *switch.act(1),
-        *switch.norm(1),
-        *switch.max_pool(1),
-        ("conv2", nn.Conv2d(96, 256, 5, padding=2)),
-        *switch.act(2),
-        *switch.norm(2),
-        *switch.max_pool(2),
-        ("conv3", nn.Conv2d(256, 384, 3, padding=1)),
-        *switch.act(3),
-        ("conv4", nn.Conv2d(384, 384, 3, padding=1)),
-        *switch.act(4),
-        ("conv5", nn.Conv2d(384, 256, 3, padding=1)),
         *switch.act(5),
         *switch.max_pool(5),
         ("flatten", nn.Flatten()),

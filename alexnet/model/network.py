@@ -39,7 +39,9 @@ class Network(nn.Sequential):
 def dry_run(net: Network, inputs: Tensor) -> Tensor:
     """What ``net`` makes of ``inputs`` in test mode, both on the meta device: shapes without numbers, at no cost."""
     weights = {name: parameter.to("meta") for name, parameter in net.named_parameters()}
+    training = net.training
     outputs: Tensor = functional_call(net.eval(), weights, inputs)
+    net.train(training)
     return outputs
 
 

@@ -68,7 +68,7 @@ def start_from(path: Path, net: Network) -> str:
     last = net.weighted[-1]
     wanted = dict(net.named_parameters())
     other_classes = f"{last}.weight" in tensors and len(tensors[f"{last}.weight"]) != len(wanted[f"{last}.weight"])
-    taken = {name for name in wanted if not (other_classes and name.startswith(f"{last}."))}
+    taken = [name for name in wanted if not (other_classes and name.startswith(f"{last}."))]
     for name in taken:
         found = tuple(tensors[name].shape) if name in tensors else "missing"
         if found != tuple(wanted[name].shape):

@@ -8,9 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from alexnet.data.colors import noise_lengths
 from alexnet.files import write_bytes, write_text
 from alexnet.reporting import figures, pictures, theme, words
 from alexnet.reporting.canvas import shortened
@@ -58,7 +60,7 @@ def draw(results: Results) -> dict[str, str | bytes]:
         drawn[f"sample-{index}.svg"] = _draw_sample(sample)
     alphas = pictures.noise_alphas(card.settings["color_noise"], DRAWS)
     if alphas.any() and results.samples:
-        lengths = pictures.noise_lengths(basis["eigenvalues"], card.settings["color_noise_scale"])
+        lengths = noise_lengths(np.array(basis["eigenvalues"]), card.settings["color_noise_scale"])
         noisy = pictures.noisy_jpegs(results.samples[0].jpeg, alphas, lengths, basis["eigenvectors"])
         drawn |= {f"noise-{index}.jpg": jpeg for index, jpeg in enumerate(noisy)}
     return drawn
@@ -77,7 +79,7 @@ def gather(results: Results, drawn: dict[str, str | bytes]) -> dict[str, Any]:
     card, metrics, basis = results.card, results.metrics, results.eigenbasis
     noise, lengths = (
         card.settings["color_noise"],
-        pictures.noise_lengths(basis["eigenvalues"], card.settings["color_noise_scale"]),
+        noise_lengths(np.array(basis["eigenvalues"]), card.settings["color_noise_scale"]),
     )
     variance = sum(basis["eigenvalues"]) or 1
     measured = [entry for entry in results.per_class if entry.images]

@@ -1,12 +1,13 @@
 """The pictures made of pixels: conv1 kernels, mean, colour noise, small images magnified, as the bytes of PNG and JPEG files."""
 
-from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from alexnet.data.colors import mean_of
 
 KERNEL_SIDE = 66
 """About so many pixels a kernel is enlarged to."""
@@ -17,11 +18,6 @@ PICTURE_SIDE = 256
 NOISE_SIDE = 200
 """Other images are brought to so many pixels to show the colour noise."""
 NOISE_SEED = 0
-NOISE_LENGTHS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
-    "stdev": np.sqrt,
-    "eigenvalues": lambda values: values / 255,
-}
-"""The setting ``color_noise_scale``, from eigenvalues to grey levels: the training's own table needs torch, a test compares."""
 
 
 def kernels_png(kernels: NDArray[np.float32], towers: int) -> bytes:
@@ -50,9 +46,8 @@ def kernels_png(kernels: NDArray[np.float32], towers: int) -> bytes:
 
 
 def mean_jpeg(mean: NDArray[np.float32], setting: str) -> bytes:
-    """What is subtracted, from the mean image (3, size, size), RGB, 0..255: itself, or its mean colour for ``channel``."""
-    shown = np.broadcast_to(mean.mean((1, 2), keepdims=True), mean.shape) if setting == "channel" else mean
-    return _jpeg(_enlarged(shown.transpose(1, 2, 0), PICTURE_SIDE))
+    """What is subtracted, from the mean image (3, size, size), RGB, 0..255, by the setting ``mean``."""
+    return _jpeg(_enlarged(mean_of(mean, setting).transpose(1, 2, 0), PICTURE_SIDE))
 
 
 def magnified(jpeg: bytes) -> tuple[bytes, str]:
@@ -77,17 +72,12 @@ def noise_alphas(color_noise: float, draws: int) -> NDArray[np.float64]:
     return np.random.default_rng(NOISE_SEED).normal(0, color_noise, (draws, 3))
 
 
-def noise_lengths(values: list[float], scale: str) -> NDArray[np.float64]:
-    """What a weight of 1 adds along each eigenvector, in grey levels, from the eigenvalues (3) on the 0..255 scale."""
-    return NOISE_LENGTHS[scale](np.maximum(values, 0))
-
-
 def noisy_jpegs(
     jpeg: bytes, alphas: NDArray[np.float64], lengths: NDArray[np.float64], vectors: list[list[float]]
 ) -> list[bytes]:
     """The image of ``jpeg``, and for each row of ``alphas`` (draws, 3) the same with sum_i p_i alpha_i length_i added.
 
-    ``lengths`` (3): see ``noise_lengths``; ``vectors`` (3, 3): the eigenvectors p in columns. Paper, section 4.1.
+    ``lengths`` (3): see ``alexnet.data.colors``; ``vectors`` (3, 3): the eigenvectors p in columns. Paper, section 4.1.
     """
     with Image.open(BytesIO(jpeg)) as image:
         colored = image.convert("RGB")

@@ -26,15 +26,15 @@ class KeyOf:
         """The keys, in the table's order."""
         return _keys(self.module, self.table)
 
-    def check(self, value: str | int) -> str | int:
+    def check(self, value: Any) -> str | int:
         """The value itself, if it is legal."""
-        if value in self.legal:
-            return value
+        if type(value) in (str, int) and value in self.legal:
+            return value  # type: ignore[no-any-return]
         *others, last = map(repr, self.legal)
         raise PydanticCustomError("literal_error", "should be {wanted}", {"wanted": f"{', '.join(others)} or {last}"})
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self.check, handler(source))
+        return core_schema.no_info_plain_validator_function(self.check)
 
 
 @cache

@@ -8,7 +8,7 @@ SWITCHES = ("activation", "pool", "lrn", "lrn_scope", "towers", "dropout")
 
 @dataclass(frozen=True)
 class Net:
-    """A net as the settings see it; ``alexnet.model.network`` builds it."""
+    """A net as the settings see it; ``alexnet.model.nets`` builds it."""
 
     crops: tuple[int, ...]
     """Legal ``crop_size``, in pixels."""

@@ -60,15 +60,15 @@ class Training(Section):
     """Side of the crops in pixels. 227 needs no padding in the paper's net; 224 is padded by 3 on the right and bottom."""
     crop_padding: Natural
     """Pixels of the mean's colour around each image, so that crops may stick out of it; the paper has none."""
-    mean: Annotated[str, KeyOf("alexnet.data.augment", "MEANS")]
+    mean: Annotated[str, KeyOf("alexnet.data.colors", "MEANS")]
     """What is subtracted from the pixels: the mean image, or its mean over each channel."""
-    scale: Annotated[str | int, KeyOf("alexnet.data.augment", "SCALES")]
+    scale: Annotated[str | int, KeyOf("alexnet.data.colors", "SCALES")]
     """Pixels on the 0-255 scale, or divided by the standard deviation of all training pixels of their channel."""
     flip: bool | None
     """Mirror images at random in training, and in the ten crops; null for the source's own (no for digits, else yes)."""
     color_noise: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     """Standard deviation of the weights on the RGB eigenvectors; the paper's is 0.1, 0 is off."""
-    color_noise_scale: Annotated[str, KeyOf("alexnet.data.augment", "NOISE_SCALES")]
+    color_noise_scale: Annotated[str, KeyOf("alexnet.data.colors", "NOISE_SCALES")]
     """What the weights multiply: the pixels' standard deviation along an eigenvector, or the eigenvalue as printed."""
 
     init: Annotated[str, KeyOf("alexnet.model.initialization", "INITS")]

@@ -30,6 +30,11 @@ class Settings(Training):
             raise ValueError(
                 f"crop_size: {self.crop_size} is larger than preprocess.size: {self.preprocess.size}{padded}; enlarge that"
             )
+        if self.lr_schedule == "plateau" and self.early_stop is not None and self.early_stop <= self.lr_patience:
+            raise ValueError(
+                f"early_stop: {self.early_stop} is refused, as plateau waits lr_patience: {self.lr_patience} epochs "
+                "for its first drop; choose more"
+            )
         self._agree_pipeline()
         return self
 

@@ -31,7 +31,7 @@ class Images:
     val: Shards
     normalization: Normalization
     noise: np.ndarray
-    """(3, 3), see ``alexnet.data.augment.color_axes``."""
+    """(3, 3), see ``alexnet.data.colors.color_axes``."""
     flip: bool
     workers: int
 
@@ -123,7 +123,7 @@ def _batches(
 
 
 def _margin(images: Images, settings: Training) -> int:
-    return images.normalization.padded.shape[0] - settings.crop_size
+    return images.normalization.mean.shape[0] + 2 * settings.crop_padding - settings.crop_size
 
 
 def _figures(result: tuple[Tensor, Tensor] | None, labels: Tensor) -> list[float]:

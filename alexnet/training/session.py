@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet.data.augment import Normalization, color_axes, mean_of, scale_of
+from alexnet.data.augment import Normalization
+from alexnet.data.colors import color_axes, mean_of, scale_of
 from alexnet.data.loading import thread_count
 from alexnet.data.shards import Shards
 from alexnet.errors import UserError
@@ -87,7 +88,7 @@ class Session:
             "scale": self.scale,
             "flip": self.flip,
             "eigenbasis": self.eigenbasis,
-            "settings": recipe(self.settings) | {"init_from": self.origin},
+            "settings": numeric_settings(self.settings) | {"init_from": self.origin},
             "data": self.lineage,
             "epoch": kept_epoch(epochs, self.settings.keep),
             "epochs": len(epochs),
@@ -104,7 +105,7 @@ def build_engine(net: Network, settings: Training, runtime: Runtime) -> OneProce
     return Pipeline(net, pipe.cuts, pipe.schedule, batch, pipe.microbatches, precision, runtime)
 
 
-def recipe(settings: Training) -> dict[str, Any]:
+def numeric_settings(settings: Training) -> dict[str, Any]:
     """The settings that change the numbers of a training, with dotted keys; the file of ``init_from`` is not one of them."""
     whole = settings.model_dump(exclude={"pipeline", "loader", "init_from"}, mode="json")
     return {**whole, "pipeline.microbatches": settings.pipeline.microbatches}

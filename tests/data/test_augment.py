@@ -16,12 +16,10 @@ from alexnet.data.augment import (
     Views,
     apply,
     center_views,
-    color_axes,
-    mean_of,
     order,
     random_views,
-    scale_of,
 )
+from alexnet.data.colors import color_axes, mean_of, scale_of
 from alexnet.data.eigenbasis import collect, eigenbasis, mean_image
 from alexnet.data.loading import batches
 from alexnet.data.manifest import Manifest

@@ -25,8 +25,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def net() -> Network:
     """A net whose guesses differ from image to image: torch's own initial weights, small inputs' scale."""
-    torch.manual_seed(0)
-    return net_of().eval()
+    return net_of("alexnet-32", crop_size=28).eval()
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def card() -> Card:
     basis = {"images": 1, "mean": [], "covariance": [], "eigenvalues": [], "eigenvectors": [], "order": "RGB"}
     return Card.model_validate(
         {
-            "net": "alexnet", "classes": [f"digit {i}" for i in range(10)], "size": 256, "crop_size": 227, "flip": True,
+            "net": "alexnet-32", "classes": [f"digit {i}" for i in range(10)], "size": 32, "crop_size": 28, "flip": True,
             "eigenbasis": basis, "settings": {"precision": "float32"}, "crop_padding": 0, "scale": [1.0, 1.0, 1.0], "data": {},
             "epoch": 1, "epochs": 1, "parameters": 1, "sha256": "",
         }
@@ -42,13 +41,13 @@ def card() -> Card:
 
 
 @pytest.fixture(scope="module")
-def shards(small: Path) -> Shards:
-    return Shards(small / "data/shards", "test")
+def shards(tiny: Path) -> Shards:
+    return Shards(tiny / "data/shards", "test")
 
 
 @pytest.fixture(scope="module")
 def found(net: Network, card: Card, shards: Shards) -> results.Results:
-    return results.test(net, torch.full((3, 256, 256), 100.0), shards, card, CPU, workers=1)
+    return results.test(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, workers=1)
 
 
 def plain(net: Network, shards: Shards) -> tuple[np.ndarray, np.ndarray]:
@@ -57,9 +56,9 @@ def plain(net: Network, shards: Shards) -> tuple[np.ndarray, np.ndarray]:
     for image in range(len(shards)):
         square = torch.from_numpy(decode(bytes(shards.jpeg(image))).astype(np.float32)).permute(2, 0, 1)[None] - 100
         views = [
-            side[..., top : top + 227, left : left + 227]
+            side[..., top : top + 28, left : left + 28]
             for side in (square, square.flip(-1))
-            for top, left in ((14, 14), (0, 0), (0, 29), (29, 0), (29, 29))
+            for top, left in ((2, 2), (0, 0), (0, 4), (4, 0), (4, 4))
         ]
         with torch.no_grad():
             outputs = torch.cat([net(view.contiguous()).softmax(1) for view in views])
@@ -87,12 +86,12 @@ def test_no_number_depends_on_what_fills_the_last_batch(
     def garbage(*arguments: Any) -> Iterator[Batch]:
         for batch in batches(*arguments):
             assert batch.images is not None
-            batch.images[batch.count :] = 1e3 * torch.randn(len(batch.images) - batch.count, 3, 256, 256)
+            batch.images[batch.count :] = 1e3 * torch.randn(len(batch.images) - batch.count, 3, 32, 32)
             filled.append(len(batch.images) - batch.count)
             yield batch
 
     monkeypatch.setattr(results, "batches", garbage)
-    other = results.test(net, torch.full((3, 256, 256), 100.0), shards, card, CPU, workers=2)
+    other = results.test(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, workers=2)
     assert filled == [results.BATCH - len(shards)]
     pd.testing.assert_frame_equal(other.ten_crop, found.ten_crop, check_exact=True)
     pd.testing.assert_frame_equal(other.center, found.center, check_exact=True)
@@ -113,7 +112,7 @@ def test_the_files_tell_what_the_metrics_tell(
     assert 1 - np.trace(confusion.to_numpy()) / 20 == pytest.approx(metrics["ten_crop"]["top1_error"])
     assert list(confusion.columns) == list(confusion.index) == per_class["class"].tolist() == card.classes
     assert np.average(per_class["top1_error"], weights=per_class["images"]) == pytest.approx(metrics["ten_crop"]["top1_error"])
-    assert np.load(tmp_path / "kernels.npy").shape == (96, 3, 11, 11)
+    assert np.load(tmp_path / "kernels.npy").shape == (48, 3, 5, 5)
     samples: list[Any] = json.loads((tmp_path / "samples.json").read_text())
     assert len(samples) == 8
     for sample in samples:

@@ -61,6 +61,8 @@ def test_weights_have_the_distribution_of_their_init(named: tuple[str, Network])
                 uniform(values, math.sqrt(6 / (INPUTS[layer] + OUTPUTS[layer])))
             case "torch":
                 uniform(values, 1 / math.sqrt(INPUTS[layer]))
+            case "cifar-code":
+                normal(values, 0.0001 if layer == "conv1" else 0.01)
             case _:
                 pytest.fail(f"nothing is known of init: {init}")
 

@@ -153,14 +153,15 @@ def test_a_loss_that_is_not_finite_stops_every_rank_before_the_step(pair: Any, t
     assert said[0] == said[1]
 
 
-def test_two_ranks_drop_the_rate_and_keep_the_best_epoch_as_one_does(pair: Any, tiny: Path) -> None:
+def test_two_ranks_drop_the_rate_stop_early_and_keep_the_best_epoch_as_one_does(pair: Any, tiny: Path) -> None:
     """At this rate the loss explodes: an early epoch stays the best one, and the others make the rate drop."""
-    changes = {"epochs": 4, "keep": "best", "lr_schedule": "plateau", "lr_patience": 1, "lr": 0.1}
+    changes = {"epochs": 9, "keep": "best", "lr_schedule": "plateau", "lr_patience": 1, "early_stop": 3, "lr": 0.1}
     (_, epochs), best = alone(recipe("alexnet-32", **changes), tiny)
     (_, last_epochs), last = alone(recipe("alexnet-32", **(changes | {"keep": "last"})), tiny)
     errors = [epoch.val_top1_error for epoch in epochs]
     assert epochs[-1].lr < epochs[0].lr  # the rate has dropped
-    assert errors.index(min(errors)) < len(errors) - 1  # the last is not the best
+    assert errors.index(min(errors)) == len(errors) - 1 - 3  # the last three epochs brought no gain ...
+    assert len(errors) < 9  # ... and ended it
     assert epochs == last_epochs
     (figures, weights), (_, others) = pair(trained, recipe("alexnet-32", **changes), tiny)
     assert figures[1] == epochs

@@ -14,10 +14,10 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 from sklearn.linear_model import LogisticRegression
 
-from alexnet.data.augment import scale_of
+from alexnet.data.colors import scale_of
 from alexnet.settings.nets import NETS
 from alexnet.settings.training import Training
-from alexnet.training.session import recipe
+from alexnet.training.session import numeric_settings
 
 KERNELS = {
     "alexnet": (96, 11),
@@ -60,7 +60,7 @@ def write_run(root: Path, model: str = "alexnet", classes: int = 10, long_names:
         "scale": scale_of(np.array(basis["covariance"]), settings["scale"]),
         "flip": settings["data"]["source"] != "digits" if settings["flip"] is None else settings["flip"],
         "eigenbasis": basis,
-        "settings": recipe(Training.read(settings)) | {"init_from": settings["init_from"]},
+        "settings": numeric_settings(Training.read(settings)) | {"init_from": settings["init_from"]},
         "data": {
             "source": settings["data"]["source"],
             "images": {"train": 2588, "val": 143, "test": len(actual)},

@@ -6,6 +6,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from alexnet.data.colors import noise_lengths
 from alexnet.reporting import figures, pictures, theme
 
 
@@ -25,7 +26,7 @@ def test_noise_moves_all_pixels_along_the_eigenvectors() -> None:
     grey = BytesIO()
     Image.new("RGB", (256, 256), (100, 110, 120)).save(grey, format="JPEG", quality=100, subsampling=0)
     vectors = [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
-    lengths = pictures.noise_lengths([10000.0, 900.0, 400.0], "stdev")
+    lengths = noise_lengths(np.array([10000.0, 900.0, 400.0]), "stdev")
     plain, noisy = pictures.noisy_jpegs(grey.getvalue(), np.array([[0.1, -0.2, 0.3]]), lengths, vectors)
     before, after = (np.asarray(Image.open(BytesIO(picture)), float).mean((0, 1)) for picture in (plain, noisy))
     np.testing.assert_allclose(after - before, [-6, 6, 10], atol=1.5)

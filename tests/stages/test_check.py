@@ -6,13 +6,18 @@ import time
 from pathlib import Path
 
 import pytest
+from nets import net_of, settings_of
+from ruamel.yaml import YAML
+from safetensors.torch import save_model
+
+from alexnet.files import sha256_of
 
 ROOT = Path(__file__).parents[2]
 STAGES = ["download", "pca", "preprocess", "train", "evaluate", "report", "check"]
 
 
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": str(Path(sys.executable).parent), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+def command(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": str(Path(sys.executable).parent), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"} | variables
     return subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60
     )
@@ -60,3 +65,37 @@ def test_a_missing_or_broken_params_file_is_said_in_one_line(tmp_path: Path) -> 
     assert broken.returncode == 2
     assert broken.stderr.startswith("error: params.yaml, line ")
     assert len(broken.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        ("models/none.safetensors", "models/none.safetensors is missing; name a trained model's file, or leave init_from empty"),
+        ("models/alexnet.safetensors", "models/alexnet.safetensors is what the training writes anew; copy it and name the copy"),
+    ],
+)
+def test_a_model_to_start_from_that_cannot_be_had_is_refused(tmp_path: Path, start: str, words: str) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("init_from:\n", f"init_from: {start}\n"))
+    result = command(tmp_path, "-m", "stages.check")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: init_from: ") and words in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_relative_model_to_start_from_lies_in_the_main_repository(tiny: Path, tmp_path: Path) -> None:
+    """From a temporary experiment's folder too; the card has its hash and not its path."""
+    main, folder = tmp_path / "main", tmp_path / "temporary"
+    main.mkdir()
+    folder.mkdir()
+    save_model(net_of("alexnet-32", crop_size=28), str(main / "start.safetensors"))
+    (folder / "data").symlink_to(tiny / "data")
+    params = settings_of("cifar10-32", init_from="start.safetensors", crop_size=28, crop_padding=0, batch_size=10, epochs=1)
+    params["pipeline"] = params["pipeline"] | {"ranks": 1, "microbatches": 1}
+    YAML().dump(params, folder / "params.yaml")
+    for module in ("check", "train"):
+        result = command(folder, "-m", f"stages.{module}", DVC_ROOT=str(main))
+        assert result.returncode == 0, result.stderr
+    text = (folder / "models/alexnet.json").read_text()
+    assert f'"init_from": "{sha256_of(main / "start.safetensors")}"' in text
+    assert str(main) not in text
