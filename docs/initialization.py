@@ -22,6 +22,8 @@ STEPS = 150
 def losses(run_name: str) -> pd.Series:
     """The training loss of each step of the newest run of that name."""
     runs = mlflow.search_runs(experiment_names=["alexnet"], filter_string=f"run_name = '{run_name}'", output_format="list")
+    if not runs:
+        sys.exit(f"error: MLflow has no run {run_name}; docs/fidelity.md has the command that makes it")
     history = mlflow.MlflowClient().get_metric_history(runs[0].info.run_id, "step_loss")
     return pd.Series({point.step: point.value for point in history}).sort_index()[:STEPS]
 
