@@ -16,7 +16,7 @@ from alexnet.reporting.canvas import canvas, style, svg
 from alexnet.reporting.theme import BLUE, INK, MUTED, ORANGE, standalone
 
 HERE = Path(__file__).parent
-STEPS = 150
+STEPS = 100
 
 
 def losses(run_name: str) -> pd.Series:
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
         for (label, curve), color in zip(table.items(), (BLUE, ORANGE, MUTED), strict=False):
             axes.plot(curve.index, curve, color=color, linewidth=1.2, label=label)
         axes.axhline(math.log(10), color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
-        axes.text(STEPS, math.log(10) + 0.02, "ln 10: nothing learnt", ha="right", fontsize=10)
+        axes.text(1, math.log(10) - 0.05, "ln 10: nothing learnt", fontsize=10)
         axes.set(xlabel="step", xlim=(0, STEPS + 1))
         axes.set_title("Training loss of each batch of 128", loc="left", fontsize=12)
         axes.legend(frameon=False, loc="lower left")
