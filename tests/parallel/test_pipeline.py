@@ -124,7 +124,7 @@ def test_one_process_gives_the_gradients_of_the_whole_batch() -> None:
     """Microbatches, filled-up rows and shares of the mean come to plain autograd over the real rows."""
     net, plain = net_of("alexnet-32").double(), net_of("alexnet-32").double()
     generator = torch.Generator().manual_seed(0)
-    images, rows = torch.randn(8, 3, 32, 32, dtype=torch.float64, generator=generator), torch.arange(8)
+    images, rows = torch.randn(8, 3, 28, 28, dtype=torch.float64, generator=generator), torch.arange(8)
     labels = torch.tensor([1, 2, 3, 4, 5, IGNORE, IGNORE, IGNORE])
     engine = OneProcess(net, 4, torch.float32, torch.device("cpu"))
     loss, logits = engine.step(images, labels, rows) or (None, None)
