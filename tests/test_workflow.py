@@ -5,12 +5,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from nets import settings_of
 from ruamel.yaml import YAML
 
 from alexnet.files import read_json, sha256_of
@@ -39,14 +39,16 @@ def execute(folder: Path, *command: str, status: int = 0) -> str:
     return result.stdout
 
 
-def clone(folder: Path, shipped: Callable[[], dict[str, Any]]) -> Path:
-    """The repository as it stands, set to a short training on a few digits, as one commit."""
+SMALL = {"data.source": "digits", "data.limit": 20, "data.blends": 1, "batch_size": 8, "epochs": 2, "lr": 0.001}
+"""A short training on a few digits."""
+
+
+def clone(folder: Path, params: dict[str, Any]) -> Path:
+    """The repository as it stands with these settings, as one commit."""
     for name in execute(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0"):
         if name and (ROOT / name).is_file() and not name.startswith("reports/") and name != "dvc.lock":
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    params = shipped() | {"batch_size": 8, "epochs": 2, "lr": 0.001}
-    params["data"] |= {"limit": 20, "blends": 1}
     YAML().dump(params, folder / "params.yaml")
     execute(folder, "git", "init", "-q")
     for key, value in (("user.name", "test"), ("user.email", "test@localhost")):
@@ -57,9 +59,9 @@ def clone(folder: Path, shipped: Callable[[], dict[str, Any]]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory, shipped: Callable[[], dict[str, Any]]) -> Path:
-    """A clone in which `dvc repro` has run."""
-    folder = clone(tmp_path_factory.mktemp("first"), shipped)
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone, set to the small net, in which `dvc repro` has run."""
+    folder = clone(tmp_path_factory.mktemp("first"), settings_of("cifar10-32", **SMALL))
     execute(folder, "dvc", "repro")
     execute(folder, "git", "add", "-A")
     execute(folder, "git", "commit", "-qm", "results")
@@ -117,10 +119,8 @@ def test_a_second_repro_does_nothing(repository: Path) -> None:
     assert execute(repository, "git", "status", "--porcelain") == ""
 
 
-def test_another_clone_gives_the_same_lock_and_reports(
-    repository: Path, tmp_path: Path, shipped: Callable[[], dict[str, Any]]
-) -> None:
-    other = clone(tmp_path, shipped)
+def test_another_clone_gives_the_same_lock_and_reports(repository: Path, tmp_path: Path) -> None:
+    other = clone(tmp_path, settings_of("cifar10-32", **SMALL))
     execute(other, "dvc", "repro", "--force")
     assert (other / "dvc.lock").read_text() == (repository / "dvc.lock").read_text()
     for path in sorted((repository / "reports").rglob("*")):
@@ -163,9 +163,9 @@ def test_one_process_trains_the_same_model_as_two_ranks(repository: Path) -> Non
 
 
 def test_a_loss_that_is_not_finite_ends_in_one_line(repository: Path) -> None:
-    said = execute(repository, "dvc", "exp", "run", "--temp", "-n", "wild", "-S", "lr=1e6", status=255)
+    said = execute(repository, "dvc", "exp", "run", "--temp", "-n", "wild", "-S", "lr=1e9", status=255)
     assert said.count("error: the loss is ") == 1
-    assert "lr: 1000000.0 is too high (try 100000)" in said
+    assert "lr: 1000000000.0 is too high (try 1e+08)" in said
     assert "Traceback" not in said
     table = runs(repository)
     assert table[table["tags.mlflow.runName"] == "wild"].iloc[0]["status"] == "FAILED"

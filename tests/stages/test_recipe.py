@@ -13,6 +13,7 @@ import pytest
 import torch
 from nets import settings_of
 from ruamel.yaml import YAML
+from test_workflow import SMALL, clone
 
 from alexnet.data.shards import Shards
 from alexnet.errors import UserError
@@ -92,11 +93,9 @@ def test_a_recipe_trains(name: str, small: Path, tiny: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory, shipped: Any) -> Path:
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone of one commit, set to a few digits, whose `make` finds this environment."""
-    from test_workflow import clone
-
-    folder = clone(tmp_path_factory.mktemp("recipes"), shipped)
+    folder = clone(tmp_path_factory.mktemp("recipes"), settings_of(None, **SMALL))
     (folder / ".venv/bin").mkdir(parents=True)
     (folder / ".venv/bin/activate").write_text(f'PATH="{Path(sys.executable).parent}:$PATH"\n')
     (folder / ".venv/ready").touch()
