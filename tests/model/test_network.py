@@ -106,7 +106,9 @@ def test_a_switch_changes_its_layers_and_no_other(changes: dict[str, Any], gone:
 
 @pytest.mark.parametrize("crop", [227, 224])
 def test_one_tower_is_the_papers_net_with_towers_1(crop: int) -> None:
-    assert layers(meta_net("alexnet-one-tower", crop_size=crop)) == layers(meta_net(towers=1, crop_size=crop))
+    one_tower = meta_net("alexnet-one-tower", crop_size=crop)
+    assert layers(one_tower) == layers(meta_net(towers=1, crop_size=crop))
+    assert {layer.groups for layer in one_tower.children() if isinstance(layer, nn.Conv2d)} == {1}
 
 
 def reaches_the_other_tower(layer: Network, inputs: Tensor) -> bool:
