@@ -119,16 +119,18 @@ def reaches_the_other_tower(layer: Network, inputs: Tensor) -> bool:
     return not torch.equal(ours, theirs)
 
 
+@pytest.mark.parametrize(("model", "crop"), [("alexnet", 227), ("alexnet-32", 32)])
 @pytest.mark.parametrize("scope", ["tower", "all"])
-def test_towers_meet_in_conv3_and_the_full_layers_alone(scope: str) -> None:
-    net = net_of("alexnet-32", crop_size=32, lrn="paper", lrn_scope=scope, towers=2, dropout="classic").eval()
-    maps, meeting = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)), set()
+def test_towers_meet_in_conv3_and_the_full_layers_alone(model: str, crop: int, scope: str) -> None:
+    net = net_of(model, crop_size=crop, lrn="paper", lrn_scope=scope, towers=2, dropout="classic").eval()
+    maps, meeting = torch.rand(2, 3, crop, crop, generator=torch.Generator().manual_seed(0)), set()
     for name, child in net.named_children():
         layer = Network([(name, child)])
         if name != "conv1" and reaches_the_other_tower(layer, maps):
             meeting.add(name)
         maps = layer(maps)
     assert meeting == {"conv3", "fc6", "fc7", "fc8"} | ({"lrn1", "lrn2"} if scope == "all" else set())
+    assert NETS[model].cuts == ("conv3", "fc6", "fc7", "fc8")
 
 
 def test_every_norm_has_the_papers_constants() -> None:
