@@ -75,7 +75,7 @@ def test_errors_are_those_of_plain_torch_and_scikit_learn(net: Network, shards: 
             expected = 1 - top_k_accuracy_score(shards.labels, likely, k=k, labels=range(10))
             assert metrics[name][key] == pytest.approx(expected), (name, key)
         loss = -np.log(likely[np.arange(20), shards.labels]).mean()
-        assert metrics[name]["loss"] == pytest.approx(loss, rel=1e-3)
+        assert metrics[name]["loss"] == pytest.approx(loss, rel=1e-5)
 
 
 def test_no_number_depends_on_what_fills_the_last_batch(
