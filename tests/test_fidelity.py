@@ -69,6 +69,11 @@ def test_every_recipe_that_the_document_names_exists() -> None:
     assert {"paper-imagenet", "authors-code", "torchvision"} <= named <= {path.stem for path in (ROOT / "recipes").glob("*.yaml")}
 
 
+def test_the_recipes_have_the_epochs_that_the_document_gives() -> None:
+    first, second, *epochs = re.search(r"recipes `([\w-]+)` and `([\w-]+)` have (\d+) and (\d+)", DOCUMENT).groups()  # type: ignore[union-attr]
+    assert [settings_of(name)["epochs"] for name in (first, second)] == [int(count) for count in epochs] == [90, 91]
+
+
 @pytest.mark.parametrize("setting", SWITCHES)
 def test_every_switch_has_a_row_with_its_default_and_its_other_values(setting: str) -> None:
     default = settings_of(None)[setting]

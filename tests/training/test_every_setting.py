@@ -91,6 +91,10 @@ def test_classes_must_be_those_of_the_data(tiny: Path) -> None:
         weights(tiny, classes=9)
 
 
+def test_flip_is_as_the_source_allows_unless_it_is_set(tiny: Path) -> None:
+    assert weights(tiny, flip=None) == weights(tiny, flip=False) != weights(tiny, flip=True)  # a mirrored digit is no digit
+
+
 def test_init_from_leads_to_other_weights(tiny: Path, tmp_path: Path) -> None:
     file = tmp_path / "start.safetensors"
     save_model(net_of("alexnet-32", crop_size=28, crop_padding=0), str(file))
