@@ -4,8 +4,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from alexnet.signals import signals_held_back
 from alexnet.tracking import Entry, Point, Store
 
 POINTS_KEPT = 1_000_000
@@ -161,18 +161,3 @@ class Run:
             "can help, and `python -m stages.track` sends later what is missing then",
             file=sys.stderr,
         )
-
-
-@contextmanager
-def signals_held_back() -> Iterator[list[int]]:
-    """Note SIGINT and SIGTERM instead of obeying them; yields the list of those that came. Python lets only the main thread."""
-    came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield came
-        return
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

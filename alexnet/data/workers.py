@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError as Overdue
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from tqdm import tqdm
 
 from alexnet.errors import UserError
+from alexnet.signals import signals_held_back
 
 CHUNK = 32
 """Items that travel to a worker together."""
@@ -113,6 +115,7 @@ def _pool(workers: int) -> Iterator[ProcessPool]:
     # Read where numpy is loaded: in the server. A worker is one thread; its cores are the other workers'.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     try:
+        _start(pool)
         yield pool
     finally:
         pool.stop()  # type: ignore[no-untyped-call]
@@ -120,6 +123,20 @@ def _pool(workers: int) -> Iterator[ProcessPool]:
         os.environ.pop("OPENBLAS_NUM_THREADS")
         if before is not None:
             os.environ["OPENBLAS_NUM_THREADS"] = before
+
+
+def _start(pool: ProcessPool) -> None:
+    # In the middle of a start Ctrl-C would leave a worker that nobody knows. The server is for this process to end, and would
+    # print a traceback while it loads: it inherits the block. The tracker comes first, as its own start would lift that.
+    with signals_held_back() as signals:
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            assert pool.active  # asking starts it
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if signals:
+        signal.raise_signal(signals[0])
 
 
 def _prepare() -> None:

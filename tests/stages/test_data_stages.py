@@ -98,7 +98,9 @@ def test_a_source_without_network_says_what_to_do_by_hand(main: Path) -> None:
     assert len(stopped.stderr.splitlines()) == 1
 
 
-def test_ctrl_c_ends_a_stage_in_one_word_and_leaves_no_process(main: Path) -> None:
+@pytest.mark.parametrize("wait", [0.0, 0.03, 0.06, 0.3])
+def test_ctrl_c_ends_a_stage_in_one_word_and_leaves_no_process(main: Path, wait: float) -> None:
+    # What decodes is a server and its children: not there yet, loading, at work.
     run("download", main)
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     stage = subprocess.Popen(
@@ -111,6 +113,7 @@ def test_ctrl_c_ends_a_stage_in_one_word_and_leaves_no_process(main: Path) -> No
     )
     while not (main / "data/shards").exists():
         time.sleep(0.01)
+    time.sleep(wait)
     os.killpg(stage.pid, signal.SIGINT)
     assert stage.communicate(timeout=20)[1] == "interrupted\n"
     assert stage.returncode == 130
