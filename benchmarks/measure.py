@@ -1,0 +1,112 @@
+"""What all measurements share: contenders that take turns, ratios round by round, and a command line."""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+Contender = Callable[[], float]
+"""Runs once and gives its figure, in the unit of the comparison."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ours beside a peer, measured in turns in the same run."""
+
+    what: str
+    unit: str
+    ours: list[float]
+    """One figure a round."""
+    peer: str
+    """Whom it is compared with."""
+    theirs: list[float]
+    """The peer's figure in the same round."""
+    target: float
+    """Of the ratio, ours to theirs."""
+    at_most: bool = False
+    """Whether the ratio should stay below the target, as of memory and time, and not above."""
+
+    @property
+    def ratios(self) -> list[float]:
+        """Ours to theirs, one a round."""
+        return [ours / theirs for ours, theirs in zip(self.ours, self.theirs, strict=True)]
+
+    @property
+    def ratio(self) -> float:
+        """The median of the rounds' ratios."""
+        return median(self.ratios)
+
+    @property
+    def met(self) -> bool:
+        """Whether the median ratio reaches the target."""
+        return self.ratio <= self.target if self.at_most else self.ratio >= self.target
+
+    def cells(self) -> tuple[str, ...]:
+        """The row of the table: see ``HEADER``."""
+        bound = "≤" if self.at_most else "≥"
+        low, high = min(self.ratios), max(self.ratios)
+        return (
+            self.what,
+            f"{number(median(self.ours))} {self.unit}",
+            f"{self.peer}: {number(median(self.theirs))}",
+            f"**{self.ratio:.2f}** ({low:.2f}–{high:.2f})",
+            f"{bound} {self.target:g}",
+            "yes" if self.met else "no",
+        )
+
+
+HEADER = ("What", "Here", "Beside", "Ratio (least–most)", "Target", "Met")
+
+
+def number(value: float) -> str:
+    """Three digits that count."""
+    if not math.isfinite(value) or value == 0:
+        return str(value)
+    return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+
+
+def take_turns(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:
+    """Run each contender once a round, every other round in reverse order; gives each one's figures."""
+    figures: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(rounds):
+        for name in list(contenders) if turn % 2 == 0 else reversed(contenders):
+            figures[name].append(contenders[name]())
+    return figures
+
+
+def rate(work: Callable[[], object], items: int, times: int = 1) -> float:
+    """Items a second of ``work``, which handles ``items`` of them, over ``times`` calls."""
+    begun = time.perf_counter()
+    for _ in range(times):
+        work()
+    return items * times / (time.perf_counter() - begun)
+
+
+def table(comparisons: Sequence[Comparison]) -> str:
+    """The comparisons as a Markdown table."""
+    rows = [HEADER, tuple("---" for _ in HEADER), *(comparison.cells() for comparison in comparisons)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def parser(description: str, rounds: int) -> argparse.ArgumentParser:
+    """The options that all measurements have."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("--rounds", type=int, default=rounds, help="how often the contenders take turns (default: %(default)s)")
+    options.add_argument("--json", type=Path, metavar="FILE", help="write the figures of every round there too")
+    return options
+
+
+def tell(comparisons: Sequence[Comparison], options: argparse.Namespace) -> None:
+    """Print the table, and write the figures where ``--json`` says."""
+    print(table(comparisons))
+    if options.json:
+        options.json.write_text(json.dumps([asdict(comparison) for comparison in comparisons], indent=1) + "\n")
+
+
+def read(path: Path) -> list[Comparison]:
+    """What ``tell`` wrote."""
+    return [Comparison(**fields) for fields in json.loads(path.read_text())]
