@@ -73,7 +73,7 @@ def take_turns(contenders: Mapping[str, Contender], rounds: int) -> dict[str, li
     """Run each contender once a round, every other round in reverse order; gives each one's figures."""
     figures: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(rounds):
-        for name in list(contenders) if turn % 2 == 0 else reversed(contenders):
+        for name in list(contenders) if turn % 2 == 0 else reversed(list(contenders)):
             figures[name].append(contenders[name]())
     return figures
 
