@@ -4,10 +4,15 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 Contender = Callable[[], float]
 """Runs once and gives its figure, in the unit of the comparison."""
@@ -53,7 +58,7 @@ class Comparison:
             self.what,
             f"{number(median(self.ours))} {self.unit}",
             f"{self.peer}: {number(median(self.theirs))}",
-            f"**{self.ratio:.2f}** ({low:.2f}–{high:.2f})",
+            f"**{_share(self.ratio)}** ({_share(low)}–{_share(high)})",
             f"{bound} {self.target:g}",
             "yes" if self.met else "no",
         )
@@ -69,6 +74,10 @@ def number(value: float) -> str:
     return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 
 
+def _share(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
+
+
 def take_turns(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:
     """Run each contender once a round, every other round in reverse order; gives each one's figures."""
     figures: dict[str, list[float]] = {name: [] for name in contenders}
@@ -76,6 +85,54 @@ def take_turns(contenders: Mapping[str, Contender], rounds: int) -> dict[str, li
         for name in list(contenders) if turn % 2 == 0 else reversed(list(contenders)):
             figures[name].append(contenders[name]())
     return figures
+
+
+@contextmanager
+def apart(builders: Mapping[str, Callable[[], Contender]]) -> Iterator[dict[str, Contender]]:
+    """Each contender in a fresh process of its own, which makes it by its builder and runs it when it is called here.
+
+    For contenders that need other settings of the process: its threads, its memory. A builder is a module's function, or a
+    ``partial`` of one. All are made first; nobody computes but who was called.
+    """
+    context = get_context("spawn")
+    wires, processes = {}, []
+    try:
+        for name, build in builders.items():
+            wires[name], theirs = context.Pipe()
+            processes.append(context.Process(target=_answer, args=(theirs, build), daemon=True))
+            processes[-1].start()
+            theirs.close()
+        for name, wire in wires.items():
+            _answered(name, wire)
+        yield {name: partial(_ask, name, wire) for name, wire in wires.items()}
+    finally:
+        for wire in wires.values():
+            wire.close()
+        for process in processes:
+            process.join()
+
+
+def _answer(wire: Connection, build: Callable[[], Contender]) -> None:
+    with suppress(KeyboardInterrupt):
+        contender = build()
+        wire.send(None)
+        with suppress(EOFError):
+            while True:
+                wire.recv()
+                wire.send(contender())
+
+
+def _ask(name: str, wire: Connection) -> float:
+    wire.send(None)
+    figure: float = _answered(name, wire)
+    return figure
+
+
+def _answered(name: str, wire: Connection) -> Any:
+    try:
+        return wire.recv()
+    except EOFError:
+        raise RuntimeError(f"the process of {name} ended before it answered; what it said stands above") from None
 
 
 def rate(work: Callable[[], object], items: int, times: int = 1) -> float:

@@ -1,0 +1,97 @@
+"""The training step of the paper's net, beside plain PyTorch, torchvision's AlexNet and the limit that a matrix product sets."""
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
+
+from alexnet.model.costs import costs
+from alexnet.model.nets import build
+from alexnet.model.network import Network, Switches
+from benchmarks import peers, steps
+from benchmarks.measure import Comparison, Contender, apart, parser, take_turns, tell
+
+MICROBATCHES = (4, 1)
+TARGETS = {"bfloat16": 5.0, "tf32": 2.8, "float32": 2.8}
+"""Of the step at that precision, beside plain PyTorch."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, and print the table. The contenders of one part are in memory together: about 10 GB."""
+    parts = [*(precision for precision in TARGETS if precision != "tf32" or torch.cuda.is_available()), "torchvision"]
+    options = parser(__doc__ or "", rounds=3)
+    options.add_argument("--batch", type=int, default=128, help="images a step (default: %(default)s)")
+    options.add_argument("--threads", type=int, default=2, help="CPU threads of each contender (default: %(default)s)")
+    options.add_argument("--only", nargs="+", choices=parts, default=parts, metavar="PART", help=f"some of: {', '.join(parts)}")
+    chosen = options.parse_args(arguments)
+    found = []
+    for part in chosen.only:
+        if part == "torchvision":
+            found += beside_torchvision(measured(torchvision_contenders(chosen), chosen.rounds))
+        else:
+            net = build("alexnet", steps.CLASSES, Switches.of(steps.paper()))
+            found += beside_plain(part, measured(plain_contenders(part, chosen), chosen.rounds), flops(net, 227))
+    tell(found, chosen)
+
+
+def measured(builders: Mapping[str, Callable[[], Contender]], rounds: int) -> dict[str, list[float]]:
+    """Each contender's figures, after a step that warms it up."""
+    with apart(builders) as contenders:
+        for warm_up in contenders.values():
+            warm_up()
+        return take_turns(contenders, rounds)
+
+
+def plain_contenders(precision: str, options: Namespace) -> dict[str, Callable[[], Contender]]:
+    """Our step by its microbatches, the limit and plain PyTorch."""
+    own = {f"ours {parts}": partial(steps.ours, precision, parts, options.batch, options.threads) for parts in MICROBATCHES}
+    limit = partial(steps.product, precision, options.threads)
+    return {**own, "limit": limit, "plain": partial(peers.plain, options.batch, options.threads)}
+
+
+def torchvision_contenders(options: Namespace) -> dict[str, Callable[[], Contender]]:
+    """Our step as it comes, and torchvision's net twice."""
+    return {
+        "ours": partial(steps.ours, "bfloat16", MICROBATCHES[0], options.batch, options.threads),
+        "as it comes": partial(peers.torchvision, options.batch, options.threads),
+        "at its best": partial(peers.best_torchvision, options.batch, options.threads),
+    }
+
+
+def beside_plain(precision: str, figures: Mapping[str, list[float]], flop: float) -> list[Comparison]:
+    """The rows of one precision; ``flop``: of one image's step."""
+    rows = []
+    for parts in MICROBATCHES:
+        what, images = _title(precision, parts), figures[f"ours {parts}"]
+        own = [count * flop / 1e9 for count in images]
+        rows += [
+            Comparison(what, "images/s", images, "plain PyTorch, float32", figures["plain"], TARGETS[precision]),
+            Comparison(
+                f"{what}, of the limit", "GFLOP/s", own, f"product of {steps.SIDE}² matrices, {precision}", figures["limit"], 0.65
+            ),
+        ]
+    return rows
+
+
+def beside_torchvision(figures: Mapping[str, list[float]]) -> list[Comparison]:
+    """The rows of torchvision's net, which has no normalisation."""
+    what = _title("bfloat16", MICROBATCHES[0])
+    return [
+        Comparison(what, "images/s", figures["ours"], "torchvision's net, float32", figures["as it comes"], 2.4),
+        Comparison(what, "images/s", figures["ours"], "torchvision's net at its best, bfloat16", figures["at its best"], 0.85),
+    ]
+
+
+def flops(net: Network, crop_size: int) -> float:
+    """FLOP of one image's step: forward, gradients of weights and of inputs, but for the gradient of the image itself."""
+    layers = [cost.macs for cost in costs(net, crop_size).values()]
+    return 2 * (3 * sum(layers) - layers[0])
+
+
+def _title(precision: str, microbatches: int) -> str:
+    return f"training step, {precision}, {microbatches} microbatch{'' if microbatches == 1 else 'es'}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The wait for images in a training, beside its whole time; and its speed, beside the same steps on a batch in memory."""
+
+from argparse import Namespace
+from contextlib import chdir
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from alexnet.data.loading import batches
+from alexnet.data.shards import Shards
+from alexnet.files import read_json
+from alexnet.parallel.runtime import Runtime, prepare_process
+from alexnet.settings.training import Training
+from alexnet.training.session import Session
+from benchmarks import steps
+from benchmarks.measure import Comparison, parser, take_turns, tell
+from stages import download, paths, pca, preprocess
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, and print the table."""
+    options = parser(__doc__ or "", rounds=3)
+    options.add_argument("--batch", type=int, default=128, help="images a step (default: %(default)s)")
+    options.add_argument("--steps", type=int, default=4, help="steps an epoch (default: %(default)s)")
+    options.add_argument("--threads", type=int, default=2, help="CPU threads that compute (default: %(default)s)")
+    chosen = options.parse_args(arguments)
+    with TemporaryDirectory() as folder, chdir(folder):
+        tell(measured(chosen), chosen)
+
+
+def measured(options: Namespace) -> list[Comparison]:
+    """Make shards of digits in the working directory, and train on them, one epoch a round."""
+    params = steps.paper(
+        data__source="digits",
+        data__limit=options.batch * options.steps,
+        data__blends=1,
+        preprocess__size=256,
+        batch_size=options.batch,
+        epochs=options.rounds + 1,
+        precision="bfloat16",
+        threads=options.threads,
+        loader__workers=None,
+    )
+    for stage in (download, pca, preprocess):
+        stage.main(stage.Params.read(params))
+    settings = Training.read(params)
+    prepare_process(settings.threads)
+    runtime = Runtime(0, 1, steps.the_device())
+    splits = Shards(paths.SHARDS, "train"), Shards(paths.SHARDS, "val")
+    session = Session(settings, runtime, *splits, read_json(paths.EIGENBASIS), np.load(paths.MEAN))
+    feed = steps.Feed(batches)
+    training = session.run(observe=lambda values, step: None)
+    waits: list[float] = []
+    whole: list[float] = []
+
+    def fed() -> float:
+        waited, seconds = feed.epoch(training)
+        waits.append(waited)
+        whole.append(seconds)
+        return len(splits[0]) / seconds
+
+    contenders = {"fed": fed, "alone": steps.repeated(session.engine, settings, runtime, len(session.classes), options.steps)}
+    for warm_up in contenders.values():
+        warm_up()
+    speeds = take_turns(contenders, options.rounds)
+    what = "training from 256×256 JPEGs, bfloat16"
+    return [
+        Comparison(f"{what}: wait for images", "s", waits[1:], "the whole epoch", whole[1:], 0.02, at_most=True),
+        Comparison(what, "images/s", speeds["fed"], "the same steps, images in memory", speeds["alone"], 0.95),
+    ]
+
+
+if __name__ == "__main__":
+    main()
