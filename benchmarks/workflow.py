@@ -1,0 +1,79 @@
+"""A `dvc repro` with nothing to do, beside the start of DVC and its own `dvc status`."""
+
+import os
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ruamel.yaml import YAML
+
+from benchmarks.measure import Comparison, Contender, parser, rate, take_turns, tell
+from stages import paths, recipe
+from stages.command import read_yaml
+
+ROOT = Path(__file__).parents[1]
+SMALL = {"data.source": "digits", "data.limit": 20, "data.blends": 1, "batch_size": 8, "epochs": 1}
+"""A training of seconds: how long it takes says nothing of a `dvc repro` that skips it."""
+UP_TO_DATE = "Data and pipelines are up to date."
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, and print the table."""
+    chosen = parser(__doc__ or "", rounds=5).parse_args(arguments)
+    with TemporaryDirectory() as folder:
+        finished(Path(folder))
+        tell(measured(Path(folder), chosen.rounds), chosen)
+
+
+def finished(folder: Path) -> None:
+    """Make ``folder`` a copy of this repository as it stands, with its own dvc.yaml, in which all stages have run."""
+    for name in execute(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0"):
+        if name and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    params = recipe.applied(read_yaml(ROOT / paths.PARAMS), recipe.read("cifar10-32") | SMALL)
+    YAML().dump(params, folder / paths.PARAMS)
+    execute(folder, "git", "init", "-q")
+    execute(folder, "dvc", "repro")
+    execute(folder, "git", "add", "-A")
+    execute(folder, "git", "-c", "user.name=bench", "-c", "user.email=bench@localhost", "commit", "-qm", "results")
+
+
+def measured(folder: Path, rounds: int) -> list[Comparison]:
+    """Time the commands in turns. Raises ``RuntimeError`` where there was something to do after all."""
+    said = execute(folder, "dvc", "repro")
+    if UP_TO_DATE not in said:
+        raise RuntimeError(f"the second `dvc repro` should have nothing to do, but it says: {said.strip().splitlines()[-1]}")
+    commands = ("repro", "--version", "status")
+    contenders: dict[str, Contender] = {name: partial(seconds, folder, name) for name in commands}
+    figures = take_turns(contenders, rounds)
+    what = "`dvc repro` with nothing to do"
+    return [
+        Comparison(what, "s", figures["repro"], "`dvc --version`", figures["--version"], 2, at_most=True),
+        Comparison(what, "s", figures["repro"], "`dvc status`", figures["status"], 2, at_most=True),
+    ]
+
+
+def seconds(folder: Path, command: str) -> float:
+    """What one call of DVC takes."""
+    return 1 / rate(partial(execute, folder, "dvc", command), 1)
+
+
+def execute(folder: Path, *command: str) -> str:
+    """Run a command as in an activated environment, and give what it printed. Raises ``RuntimeError`` where it fails."""
+    apart = ("DVC_", "MLFLOW_", "GIT_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(apart)}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    done = subprocess.run(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"`{' '.join(command)}` ended with {done.returncode}: {done.stdout[-2000:]}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
