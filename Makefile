@@ -6,7 +6,7 @@ PORT ?= 5000
 READY := .venv/ready
 ACTIVATE := . .venv/bin/activate &&
 
-.PHONY: repro exp test lint ui
+.PHONY: repro exp test lint bench ui
 
 repro: $(READY) .git-identity
 	@$(ACTIVATE) python -m stages.check && dvc repro && python -m stages.summary
@@ -21,6 +21,9 @@ test: $(READY) lint
 
 lint: $(READY)
 	@$(ACTIVATE) ruff check . && ruff format --check . && mypy && lint-imports
+
+bench: $(READY)
+	@$(ACTIVATE) python -m benchmarks
 
 ui: $(READY)
 	@$(ACTIVATE) PORT=$(PORT) python -m stages.ui

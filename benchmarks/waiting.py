@@ -1,6 +1,5 @@
 """The wait for images in a training, beside its whole time; and its speed, beside the same steps on a batch in memory."""
 
-from argparse import Namespace
 from contextlib import chdir
 from tempfile import TemporaryDirectory
 
@@ -24,27 +23,26 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--steps", type=int, default=4, help="steps an epoch (default: %(default)s)")
     options.add_argument("--threads", type=int, default=2, help="CPU threads that compute (default: %(default)s)")
     chosen = options.parse_args(arguments)
-    with TemporaryDirectory() as folder, chdir(folder):
-        tell(measured(chosen), chosen)
-
-
-def measured(options: Namespace) -> list[Comparison]:
-    """Make shards of digits in the working directory, and train on them, one epoch a round."""
     params = steps.paper(
         data__source="digits",
-        data__limit=options.batch * options.steps,
+        data__limit=chosen.batch * chosen.steps,
         data__blends=1,
         preprocess__size=256,
-        batch_size=options.batch,
-        epochs=options.rounds + 1,
+        batch_size=chosen.batch,
+        epochs=chosen.rounds + 1,
         precision="bfloat16",
-        threads=options.threads,
+        threads=chosen.threads,
         loader__workers=None,
     )
-    for stage in (download, pca, preprocess):
-        stage.main(stage.Params.read(params))
-    settings = Training.read(params)
-    prepare_process(settings.threads)
+    with TemporaryDirectory() as folder, chdir(folder):
+        for stage in (download, pca, preprocess):
+            stage.main(stage.Params.read(params))
+        prepare_process(chosen.threads)
+        tell(measured(Training.read(params), chosen.rounds, chosen.steps), chosen)
+
+
+def measured(settings: Training, rounds: int, steps_alone: int) -> list[Comparison]:
+    """Train on the shards of the working directory, one epoch a round and one to warm up, and as often on a batch in memory."""
     runtime = Runtime(0, 1, steps.the_device())
     splits = Shards(paths.SHARDS, "train"), Shards(paths.SHARDS, "val")
     session = Session(settings, runtime, *splits, read_json(paths.EIGENBASIS), np.load(paths.MEAN))
@@ -59,11 +57,11 @@ def measured(options: Namespace) -> list[Comparison]:
         whole.append(seconds)
         return len(splits[0]) / seconds
 
-    contenders = {"fed": fed, "alone": steps.repeated(session.engine, settings, runtime, len(session.classes), options.steps)}
+    contenders = {"fed": fed, "alone": steps.repeated(session.engine, settings, runtime, len(session.classes), steps_alone)}
     for warm_up in contenders.values():
         warm_up()
-    speeds = take_turns(contenders, options.rounds)
-    what = "training from 256×256 JPEGs, bfloat16"
+    speeds = take_turns(contenders, rounds)
+    what = f"training from 256×256 JPEGs, {settings.precision}"
     return [
         Comparison(f"{what}: wait for images", "s", waits[1:], "the whole epoch", whole[1:], 0.02, at_most=True),
         Comparison(what, "images/s", speeds["fed"], "the same steps, images in memory", speeds["alone"], 0.95),

@@ -1,0 +1,126 @@
+"""All measurements one after the other, and the page that shows them; or some of them, printed."""
+
+import argparse
+import ast
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from alexnet.files import write_text
+from alexnet.parallel.runtime import supports_bfloat16
+from benchmarks.measure import Comparison, read, table
+
+HERE = Path(__file__).parent
+PAGE = HERE / "README.md"
+NOTES = HERE / "notes.md"
+BENCHES = ("training", "pipeline", "waiting", "evaluation", "loading", "preprocessing", "eigenbasis", "memory", "workflow")
+LIMIT = 600
+"""Seconds after which a measurement is given up."""
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "simplejpeg", "scikit-learn", "dvc")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one measurement."""
+
+    bench: str
+    comparisons: list[Comparison]
+    failure: str = ""
+    """Why there are no comparisons, in a few words."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run them, each in a process of its own. Gives the status to exit with: 1 where one failed."""
+    options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    options.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(BENCHES)}; all, and the page, without")
+    options.add_argument("--rounds", type=int, help="how often contenders take turns; each measurement's own number without")
+    chosen = options.parse_args(arguments)
+    unknown = [name for name in chosen.names if name not in BENCHES]
+    if unknown:
+        options.error(f"{unknown[0]} is no measurement; choose from {', '.join(BENCHES)}")
+    outcomes = []
+    for bench in chosen.names or BENCHES:
+        print(f"benchmarks.{bench}", file=sys.stderr, flush=True)
+        outcomes.append(run(bench, chosen.rounds))
+        if outcomes[-1].failure:
+            print(f"error: benchmarks.{bench} {outcomes[-1].failure}", file=sys.stderr)
+    if chosen.names:
+        print(table([comparison for outcome in outcomes for comparison in outcome.comparisons]))
+    else:
+        write_text(PAGE, page(outcomes))
+        print(f"written: benchmarks/{PAGE.name}", file=sys.stderr)
+    return int(any(outcome.failure for outcome in outcomes))
+
+
+def run(bench: str, rounds: int | None) -> Outcome:
+    """Run a measurement as a user would, and read the figures that it leaves."""
+    with TemporaryDirectory() as folder:
+        figures = Path(folder) / "figures.json"
+        command = [sys.executable, "-m", f"benchmarks.{bench}", "--json", str(figures)]
+        command += ["--rounds", str(rounds)] if rounds else []
+        try:
+            done = subprocess.run(command, cwd=HERE.parent, stdout=subprocess.DEVNULL, timeout=LIMIT, check=False)
+        except subprocess.TimeoutExpired:
+            return Outcome(bench, [], f"took more than {LIMIT} seconds")
+        if done.returncode or not figures.is_file():
+            return Outcome(bench, [], f"ended with {done.returncode}" if done.returncode else "left no figures")
+        return Outcome(bench, read(figures))
+
+
+def page(outcomes: list[Outcome]) -> str:
+    """The whole page, in Markdown; ``NOTES``, written by hand, is its end."""
+    comparisons = [comparison for outcome in outcomes for comparison in outcome.comparisons]
+    failures = [f"`{outcome.bench}` {outcome.failure}, so its rows are missing." for outcome in outcomes if outcome.failure]
+    parts = [
+        "# Measurements",
+        "What this project does, beside what a user would otherwise take. The contenders take turns, every other round in "
+        "reverse order. Figures are medians of the rounds; the ratio is the median of the rounds' ratios, behind it the least "
+        "and the most of them. `make bench` makes this page anew.",
+        machine(),
+        f"{sum(comparison.met for comparison in comparisons)} of {len(comparisons)} targets are met.",
+        *failures,
+        table(comparisons),
+        "## What is compared",
+        "\n".join(f"- `python -m benchmarks.{outcome.bench}`: {sentence(outcome.bench)}" for outcome in outcomes),
+        *([NOTES.read_text().strip()] if NOTES.is_file() else []),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def sentence(bench: str) -> str:
+    """What a measurement compares: the first line of its module, which is not imported for it."""
+    path = HERE / f"{bench}.py"
+    text = ast.get_docstring(ast.parse(path.read_text())) if path.is_file() else None
+    return text.splitlines()[0] if text else "not there."
+
+
+def machine() -> str:
+    """What the figures depend on: processor, memory, GPUs, system and versions."""
+    cores = len(os.sched_getaffinity(0))
+    instructions = "with" if supports_bfloat16(torch.device("cpu")) else "without"
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    kernel = ".".join(platform.release().split("-")[0].split(".")[:2])
+    versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+    return (
+        f"Machine: {processor()}, {cores} cores, {instructions} bfloat16 instructions; "
+        f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB of memory; {', '.join(gpus) or 'no GPU'}; "
+        f"{platform.system()} {kernel}. Python {platform.python_version()}, {versions}."
+    )
+
+
+def processor() -> str:
+    """The processor's name, as Linux has it."""
+    lines = Path("/proc/cpuinfo").read_text(errors="ignore").splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,203 @@
+"""The measurements compare what they say; and `make bench` makes a page of them, whatever fails."""
+
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from nets import meta_net, net_of, settings_of
+from torch.utils.flop_counter import FlopCounterMode
+
+from alexnet.data.loading import Batch
+from alexnet.parallel.runtime import Runtime
+from alexnet.settings.training import Training
+from alexnet.training import loop
+from alexnet.training.session import build_engine
+from benchmarks import __main__ as bench
+from benchmarks import peers, steps, training, waiting, workflow
+from benchmarks.measure import Comparison, read
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_plain_pytorch_has_the_same_net() -> None:
+    # As torch's own layers have it: alpha over five, the sum over all maps, nothing scaled in the test.
+    net = net_of("alexnet", steps.CLASSES, lrn="code", lrn_scope="all", dropout="inverted").eval()
+    plain = peers.plain_net().eval()
+    weights = zip(plain.state_dict(), net.state_dict().values(), strict=True)
+    plain.load_state_dict(dict(weights))
+    images, _ = steps.random_batch(2, 227, steps.CLASSES, torch.device("cpu"))
+    with torch.no_grad():
+        torch.testing.assert_close(plain(images), net(images), rtol=1e-4, atol=1e-4)
+
+
+def test_the_flop_of_a_step_are_those_that_torch_counts() -> None:
+    # Torch counts grouped convolutions' gradients as if there were no groups, and the normalisation's sums: one tower, without.
+    net = meta_net("alexnet", steps.CLASSES, towers=1, lrn="off", dropout="off").train()
+    with FlopCounterMode(display=False) as counter:
+        net(torch.empty(2, 3, 227, 227, device="meta")).sum().backward()
+    assert training.flops(net, 227) == counter.get_total_flops() / 2
+
+
+def test_rows_of_the_step_are_made_of_the_right_figures() -> None:
+    figures = {"ours 4": [60.0], "ours 1": [50.0], "plain": [10.0], "limit": [400.0]}
+    rows = {(row.what, row.unit): row for row in training.beside_plain("bfloat16", figures, flop=4e9)}
+    what = "training step, bfloat16, 4 microbatches"
+    assert rows[what, "images/s"].ratio == 6
+    assert rows[f"{what}, of the limit", "GFLOP/s"].ratio == 60 * 4 / 400
+    assert rows["training step, bfloat16, 1 microbatch", "images/s"].ratio == 5
+    assert len(rows) == 4
+    beside = training.beside_torchvision({"ours": [60.0], "as it comes": [30.0], "at its best": [80.0]})
+    assert [row.ratio for row in beside] == [2, 0.75]
+
+
+def test_a_feed_tells_waiting_from_computing(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(steps.time, "perf_counter", lambda: clock[0])
+    batch = Batch(None, torch.zeros(1), 1)
+
+    def loader() -> Iterator[Batch]:
+        for _ in range(3):
+            clock[0] += 1
+            yield batch
+
+    feed = steps.Feed(loader)
+    for _ in feed():
+        clock[0] += 10
+    assert feed.passes == [(3.0, 33.0)]
+
+
+def test_our_contender_trains_by_the_trainings_own_loop() -> None:
+    params = settings_of("cifar10-32", batch_size=4, lr=0.01, precision="float32", **{"pipeline.ranks": 1})
+    net = net_of("alexnet-32")
+    before = {name: weight.clone() for name, weight in net.state_dict().items()}
+    settings, runtime = Training.read(params), Runtime(0, 1, torch.device("cpu"))
+    batches = loop.batches  # type: ignore[attr-defined]
+    contender = steps.repeated(build_engine(net, settings, runtime), settings, runtime, classes=10, steps=2)
+    assert contender() > 0
+    once = {name: weight.clone() for name, weight in net.state_dict().items()}
+    assert contender() > 0
+    for name, weight in net.state_dict().items():
+        assert not torch.equal(before[name], once[name]), name
+        assert not torch.equal(once[name], weight), name
+    assert loop.batches is batches  # type: ignore[attr-defined]
+
+
+def test_the_parts_of_the_step_are_measured_and_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    figures = {"ours 4": 60, "ours 1": 50, "limit": 400, "plain": 10, "ours": 60, "as it comes": 30, "at its best": 80}
+    # Each a builder of a contender that always gives the same.
+    made = {name: partial(partial, float, figure) for name, figure in figures.items()}
+    assert made.keys() == training.plain_contenders("float32", Namespace(batch=1, threads=1)).keys() | (
+        training.torchvision_contenders(Namespace(batch=1, threads=1)).keys()
+    )
+    monkeypatch.setattr(training, "plain_contenders", lambda precision, options: made)
+    monkeypatch.setattr(training, "torchvision_contenders", lambda options: made)
+    training.main(["--only", "float32", "torchvision", "--rounds", "2", "--json", str(tmp_path / "figures.json")])
+    rows = read(tmp_path / "figures.json")
+    assert [row.ratio for row in rows if row.unit == "images/s"] == [6, 5, 2, 0.75]
+    assert {len(row.ours) for row in rows} == {2}
+
+
+CONTENDERS = """
+from benchmarks import peers, steps
+for build in (steps.ours, steps.product):
+    assert build("bfloat16", *([2, 4] if build is steps.ours else []), 2)() > 0
+for build in (peers.plain, peers.torchvision, peers.best_torchvision):
+    assert build(2, 2)() > 0
+"""
+
+
+def test_every_contender_of_the_step_steps() -> None:
+    # In a process of their own: they set its threads and memory.
+    subprocess.run([sys.executable, "-c", CONTENDERS], cwd=ROOT, check=True)
+
+
+def test_the_test_runs_as_a_command_and_leaves_its_figures(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    options = ["--batch", "1", "--rounds", "1", "--json", str(figures)]
+    subprocess.run([sys.executable, "-m", "benchmarks.evaluation", *options], cwd=ROOT, check=True)
+    rows = read(figures)
+    assert len(rows) == 2
+    assert all(len(row.ours) == len(row.theirs) == 1 and row.ours[0] > 0 < row.theirs[0] for row in rows)
+
+
+def test_the_wait_is_that_of_a_training_on_real_shards(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(small)
+    # The small net on small crops of the 256x256 squares.
+    params = settings_of("cifar10-32", batch_size=4, epochs=3, lr=1e-6, precision="float32", **{"pipeline.ranks": 1})
+    wait, speed = waiting.measured(Training.read(params), rounds=2, steps_alone=2)
+    assert len(wait.ours) == len(wait.theirs) == len(speed.ours) == len(speed.theirs) == 2
+    assert all(0 < waited < whole for waited, whole in zip(wait.ours, wait.theirs, strict=True))
+    images = 20
+    assert speed.ours == [images / whole for whole in wait.theirs]
+
+
+def test_a_repro_is_timed_only_where_it_has_nothing_to_do(tmp_path: Path) -> None:
+    workflow.one_stage(tmp_path)
+    rows = workflow.measured(tmp_path, tmp_path, rounds=1)
+    assert [len(row.ours) for row in rows] == [1, 1, 1]
+    (tmp_path / "dvc.yaml").write_text("stages: {copy: {cmd: date > b, always_changed: true, outs: [b]}}\n")
+    with pytest.raises(RuntimeError, match="a second `dvc repro` should have nothing to do, but it says"):
+        workflow.reproduce(tmp_path)
+
+
+TINY = '''"""Something beside something."""
+import json, sys
+row = {"what": "it", "unit": "s", "ours": [2.0], "peer": "they", "theirs": [1.0], "target": 1.5, "at_most": False}
+open(sys.argv[sys.argv.index("--json") + 1], "w").write(json.dumps([row]))
+'''
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of measurements: one works, one does not."""
+    folder = tmp_path / "benchmarks"
+    folder.mkdir()
+    for name, text in {"__init__": "", "broken": '"""What breaks."""\nraise SystemExit(1)\n', "tiny": TINY}.items():
+        (folder / f"{name}.py").write_text(text)
+    monkeypatch.setattr(bench, "HERE", folder)
+    monkeypatch.setattr(bench, "PAGE", folder / "README.md")
+    monkeypatch.setattr(bench, "NOTES", folder / "notes.md")
+    monkeypatch.setattr(bench, "BENCHES", ("broken", "tiny"))
+    return folder
+
+
+def test_a_measurement_that_fails_is_told_and_the_rest_goes_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main([]) == 1
+    assert "error: benchmarks.broken ended with 1\n" in capsys.readouterr().err
+    page = (here / "README.md").read_text()
+    assert "`broken` ended with 1, so its rows are missing." in page
+    assert "1 of 1 targets are met." in page
+    assert "| it | 2.00 s | they: 1.00 | **2.00** (2.00–2.00) | ≥ 1.5 | yes |" in page
+    assert "- `python -m benchmarks.tiny`: Something beside something." in page
+
+
+def test_words_about_shortfalls_survive_a_rewrite(here: Path) -> None:
+    (here / "notes.md").write_text("## Shortfalls\n\nWhy it is so.\n")
+    (here / "README.md").write_text("old")
+    bench.main([])
+    assert (here / "README.md").read_text().endswith("\n\n## Shortfalls\n\nWhy it is so.\n")
+
+
+def test_measurements_by_name_are_printed_and_change_no_page(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main(["tiny"]) == 0
+    assert "| it | 2.00 s |" in capsys.readouterr().out
+    assert not (here / "README.md").exists()
+    with pytest.raises(SystemExit, match="2"):
+        bench.main(["tinny"])
+    assert "tinny is no measurement; choose from broken, tiny" in capsys.readouterr().err
+
+
+def test_the_page_names_the_machine_and_versions() -> None:
+    page = bench.page([bench.Outcome("training", [Comparison("it", "s", [1.0], "they", [1.0], 2.0)])])
+    assert f"torch {torch.__version__.split('+')[0]}" in page
+    assert bench.processor() in page
+    assert "0 of 1 targets are met." in page
+
+
+def test_every_measurement_has_its_command_and_its_sentence() -> None:
+    assert [name for name in bench.BENCHES if bench.sentence(name) == "not there."] == []
