@@ -1,5 +1,6 @@
 """Random crops, mirror images and colour noise, drawn as functions of (seed, epoch, image); and from pixels to inputs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,7 +30,7 @@ class Views:
     noise: NDArray[np.float32]
     """What is added to all pixels of the crop, RGB, on the 0-255 scale; (N, 3)."""
 
-    def of(self, images: NDArray[np.int64]) -> "Views":
+    def of(self, images: NDArray[np.int64] | slice) -> "Views":
         """The views of some of the images."""
         return Views(self.top[images], self.left[images], self.flip[images], self.noise[images])
 
@@ -72,26 +73,37 @@ class Normalization:
         return cls(rows, torch.tensor(scale, dtype=torch.float32, device=device), padding)
 
     @cached_property
-    def padded(self) -> Tensor:
-        """The mean of the padded square; both are 0 where they are padded, so that their difference is."""
-        return F.pad(self.mean, (0, 0, *(4 * [self.padding])))
+    def padded(self) -> tuple[Tensor, Tensor]:
+        """The mean of the padded square, and its mirror image; a padded square is 0 where this is, so that the difference is."""
+        mean = F.pad(self.mean, (0, 0, *(4 * [self.padding])))
+        return mean, mean.flip(1)
+
+    def part(self, top: int, left: int, side: int, mirrored: bool) -> Tensor:
+        """What is subtracted from the crop of ``side`` pixels at ``top``, ``left`` of a padded square, mirrored or not."""
+        if mirrored:
+            left = self.mean.shape[1] + 2 * self.padding - side - left
+        return self.padded[mirrored][top : top + side, left : left + side]
 
 
-def apply(crops: Tensor, views: Views, normalization: Normalization) -> Tensor:
-    """Subtract the mean, mirror, add the noise and scale.
+def apply(crops: Iterable[Tensor], views: Views, normalization: Normalization, out: Tensor | None = None) -> Tensor:
+    """Subtract the mean, mirror, add the noise and scale: one image after the other, while the cache holds it.
 
-    ``crops``: uint8 (N, side, side, 3), cut from padded squares at the views' places but not yet mirrored.
-    Gives float32 (N, 3, side, side) in channels-last order, on the crops' device.
+    ``crops``: uint8 (side, side, 3), cut from padded squares at the views' places but not yet mirrored. ``out``: float32
+    (N, side, side, 3), filled in, on the crops' device; None for a new one. Gives it as (N, 3, side, side).
     """
-    side = crops.shape[1]
-    mean = normalization.padded
-    images = crops.float()
-    images -= torch.stack([mean[y : y + side, x : x + side] for y, x in zip(views.top, views.left, strict=True)])
-    if views.flip.any():
-        mirrored = torch.from_numpy(views.flip.nonzero()[0]).to(crops.device)
-        images[mirrored] = images[mirrored].flip(2)
-    if views.noise.any():
-        images += torch.from_numpy(views.noise).to(crops.device)[:, None, None]
-    if (normalization.scale != 1).any():
-        images /= normalization.scale
-    return images.permute(0, 3, 1, 2)
+    if out is None:
+        crops = list(crops)
+        out = torch.empty((len(crops), *crops[0].shape), device=crops[0].device)
+    side = out.shape[1]
+    # A line of pixels is repeated, not a pixel: torch is slow where what it repeats is short.
+    lines = torch.from_numpy(np.repeat(views.noise[:, None], side, 1)).to(out.device)
+    scale = normalization.scale.expand(side, 3).contiguous()
+    noisy, scaled = bool(views.noise.any()), bool((scale != 1).any())
+    places = zip(views.top.tolist(), views.left.tolist(), views.flip.tolist(), strict=True)
+    for crop, image, (top, left, mirrored), line in zip(crops, out, places, lines, strict=True):
+        torch.sub(crop.flip(1) if mirrored else crop, normalization.part(top, left, side, mirrored), out=image)
+        if noisy:
+            image += line
+        if scaled:
+            image /= scale
+    return out.permute(0, 3, 1, 2)

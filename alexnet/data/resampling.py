@@ -59,8 +59,12 @@ def _horizontal(extent: int, start: float, side: float, size: int) -> list[Block
     for out, taps in _bands(weights, COLUMNS):
         # Red, green and blue of a pixel lie side by side.
         thrice = np.kron(weights[out, taps].T, np.eye(3, dtype=np.float32))
-        blocks.append(Block(*(slice(3 * part.start, 3 * part.stop) for part in (out, taps)), thrice))
+        blocks.append(Block(_thrice(out), _thrice(taps), thrice))
     return blocks
+
+
+def _thrice(pixels: slice) -> slice:
+    return slice(3 * pixels.start, 3 * pixels.stop)
 
 
 def _weights(extent: int, start: float, side: float, size: int, bits: int) -> NDArray[np.float32]:
@@ -72,7 +76,7 @@ def _weights(extent: int, start: float, side: float, size: int, bits: int) -> ND
     whole = np.rint(weights / weights.sum(1, keepdims=True) * 2**bits)
     # The largest weight takes what rounding left over: an even area keeps its colour.
     whole[np.arange(size), whole.argmax(1)] += 2**bits - whole.sum(1)
-    return (whole / 2**bits).astype(np.float32)
+    return np.asarray(whole / 2**bits, np.float32)
 
 
 def _bands(weights: NDArray[np.float32], pixels: int) -> list[tuple[slice, slice]]:
@@ -80,6 +84,6 @@ def _bands(weights: NDArray[np.float32], pixels: int) -> list[tuple[slice, slice
     bands = []
     for first in range(0, len(weights), pixels):
         out = slice(first, min(first + pixels, len(weights)))
-        used = weights[out].any(0).nonzero()[0]
+        used = np.flatnonzero(weights[out].any(0))
         bands.append((out, slice(int(used[0]), int(used[-1]) + 1)))
     return bands
