@@ -13,12 +13,13 @@ from nets import meta_net, net_of, settings_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from alexnet.data.loading import Batch
+from alexnet.evaluation.predict import probabilities
 from alexnet.parallel.runtime import Runtime
 from alexnet.settings.training import Training
 from alexnet.training import loop
 from alexnet.training.session import build_engine
 from benchmarks import __main__ as bench
-from benchmarks import peers, steps, training, waiting, workflow
+from benchmarks import evaluation, peers, steps, training, waiting, workflow
 from benchmarks.measure import Comparison, read
 
 ROOT = Path(__file__).parents[2]
@@ -65,10 +66,15 @@ def test_a_feed_tells_waiting_from_computing(monkeypatch: pytest.MonkeyPatch) ->
             clock[0] += 1
             yield batch
 
-    feed = steps.Feed(loader)
-    for _ in feed():
-        clock[0] += 10
-    assert feed.passes == [(3.0, 33.0)]
+    def training(seconds_a_step: float) -> Iterator[None]:
+        while True:
+            for _ in loop.batches():  # type: ignore[attr-defined]
+                clock[0] += seconds_a_step
+            for _ in loop.batches():  # type: ignore[attr-defined]
+                clock[0] += 100  # the validation
+            yield
+
+    assert steps.Feed(loader).epoch(training(10)) == (3.0, 33.0)  # type: ignore[arg-type]
 
 
 def test_our_contender_trains_by_the_trainings_own_loop() -> None:
@@ -103,7 +109,7 @@ def test_the_parts_of_the_step_are_measured_and_told(monkeypatch: pytest.MonkeyP
 
 
 CONTENDERS = """
-from benchmarks import peers, steps
+from benchmarks import evaluation, peers, steps
 for build in (steps.ours, steps.product):
     assert build("bfloat16", *([2, 4] if build is steps.ours else []), 2)() > 0
 for build in (peers.plain, peers.torchvision, peers.best_torchvision):
@@ -114,6 +120,20 @@ for build in (peers.plain, peers.torchvision, peers.best_torchvision):
 def test_every_contender_of_the_step_steps() -> None:
     # In a process of their own: they set its threads and memory.
     subprocess.run([sys.executable, "-c", CONTENDERS], cwd=ROOT, check=True)
+
+
+def test_the_bare_forward_pass_computes_as_much_as_the_test() -> None:
+    net = net_of("alexnet").eval()
+    squares, _ = steps.random_batch(1, 256, 1, torch.device("cpu"))
+    counts = []
+    for work in (
+        lambda: probabilities(net, squares, evaluation.card("float32")),
+        lambda: evaluation.forward(net, squares[..., :227, :227], torch.float32),
+    ):
+        with FlopCounterMode(display=False) as counter:
+            work()
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1] > 0
 
 
 def test_the_test_runs_as_a_command_and_leaves_its_figures(tmp_path: Path) -> None:
