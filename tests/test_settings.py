@@ -68,15 +68,21 @@ def test_the_shipped_settings_are_legal(shipped: Callable[[], Params]) -> None:
         ({"seed": 2**63}, "seed: 9223372036854775808 is refused"),
         ({"color_noise": float("inf")}, "color_noise: inf is refused"),
         (
-            {"pipeline__cuts": ["conv3", "fc6", "fc7"]},
+            {"pipeline__cuts": ["conv3", "fc6", "fc7"], "pipeline__schedule": "1F1B"},
             "pipeline.schedule: 1F1B is not for 4 stages on 2 ranks; choose Interleaved1F1B or InterleavedZeroBubble",
         ),
-        ({"pipeline__schedule": "Interleaved1F1B"}, "is not for 2 stages on 2 ranks; choose GPipe or 1F1B"),
         (
             {"pipeline__schedule": "LoopedBFS"},
             "pipeline.schedule: LoopedBFS is refused: it should be 'GPipe', '1F1B', 'Interleaved1F1B' or 'InterleavedZeroBubble'",
         ),
-        ({"pipeline__microbatches": 1}, "pipeline.microbatches: 1 is refused; 1F1B needs as many as there are stages, 2"),
+        (
+            {"pipeline__microbatches": 1, "pipeline__schedule": "1F1B"},
+            "pipeline.microbatches: 1 is refused; 1F1B needs as many as there are stages, 2",
+        ),
+        (
+            {"pipeline__microbatches": 1},
+            "pipeline.microbatches: 1 is no multiple of pipeline.ranks: 2, which InterleavedZeroBubble needs",
+        ),
     ],
 )
 def test_a_wrong_setting_is_refused_in_words(shipped: Callable[[], Params], changes: Params, words: str) -> None:
@@ -103,11 +109,13 @@ def test_each_wrong_setting_has_a_line(shipped: Callable[[], Params]) -> None:
     "changes",
     [
         {"pipeline__ranks": 1},
-        {"batch_size": 96, "pipeline__microbatches": 3},
+        {"batch_size": 96, "pipeline__microbatches": 3, "pipeline__schedule": "1F1B"},
         {"pipeline__microbatches": 1, "pipeline__schedule": "GPipe"},
         {"pipeline__ranks": 1, "pipeline__cuts": ["conv3", "fc6"]},
         {"pipeline__cuts": ["fc6"], "pipeline__schedule": "GPipe"},
         {"pipeline__cuts": ["conv3", "fc6", "fc7"], "pipeline__schedule": "Interleaved1F1B"},
+        {"pipeline__schedule": "Interleaved1F1B"},
+        {"pipeline__schedule": "1F1B"},
         {"pipeline__ranks": 4, "pipeline__cuts": ["conv3", "fc6", "fc7"]},
         {"lr": 1, "weight_decay": 0, "data__root": "images", "data__source": "folder"},
     ],

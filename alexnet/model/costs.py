@@ -33,6 +33,15 @@ def costs(net: Network, crop_size: int) -> dict[str, Cost]:
     return found
 
 
+def training_flops(net: Network, crop_size: int) -> int:
+    """Floating point operations of one image's training step: forward, and backward for weights and for inputs.
+
+    Two for each multiply-accumulate of the weighted layers; the first of them needs no gradient of its input.
+    """
+    macs = [cost.macs for cost in costs(net, crop_size).values()]
+    return 2 * (3 * sum(macs) - macs[0])
+
+
 def total(net: Network, crop_size: int) -> Cost:
     """The cost of the whole net; see ``costs``."""
     return sum(costs(net, crop_size).values(), Cost(0, 0))

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from alexnet.model.network import Layers, Network, Switches
+from alexnet.model.weighted import Conv2d, Linear
 
 
 def alexnet(classes: int, switch: Switches) -> Layers:
@@ -25,19 +26,19 @@ def eight_layers(classes: int, switch: Switches, pad: Layers) -> Layers:
     """The paper's layers behind the padding ``pad``."""
     features: Layers = [
         *pad,
-        ("conv1", nn.Conv2d(3, 96, 11, stride=4)),
+        ("conv1", Conv2d(3, 96, 11, stride=4)),
         *switch.act(1),
         *switch.norm(1),
         *switch.max_pool(1),
-        ("conv2", nn.Conv2d(96, 256, 5, padding=2, groups=switch.groups)),
+        ("conv2", Conv2d(96, 256, 5, padding=2, groups=switch.groups)),
         *switch.act(2),
         *switch.norm(2),
         *switch.max_pool(2),
-        ("conv3", nn.Conv2d(256, 384, 3, padding=1)),
+        ("conv3", Conv2d(256, 384, 3, padding=1)),
         *switch.act(3),
-        ("conv4", nn.Conv2d(384, 384, 3, padding=1, groups=switch.groups)),
+        ("conv4", Conv2d(384, 384, 3, padding=1, groups=switch.groups)),
         *switch.act(4),
-        ("conv5", nn.Conv2d(384, 256, 3, padding=1, groups=switch.groups)),
+        ("conv5", Conv2d(384, 256, 3, padding=1, groups=switch.groups)),
         *switch.act(5),
         *switch.max_pool(5),
         ("flatten", nn.Flatten()),
@@ -52,27 +53,27 @@ def one_weird_trick(classes: int, switch: Switches) -> Layers:
     trick for parallelizing convolutional neural networks" (2014), one tower of it.
     """
     return [
-        ("conv1", nn.Conv2d(3, 64, 11, stride=4, padding=2)),
+        ("conv1", Conv2d(3, 64, 11, stride=4, padding=2)),
         *switch.act(1),
         ("pool1", nn.MaxPool2d(3, stride=2)),
-        ("conv2", nn.Conv2d(64, 192, 5, padding=2)),
+        ("conv2", Conv2d(64, 192, 5, padding=2)),
         *switch.act(2),
         ("pool2", nn.MaxPool2d(3, stride=2)),
-        ("conv3", nn.Conv2d(192, 384, 3, padding=1)),
+        ("conv3", Conv2d(192, 384, 3, padding=1)),
         *switch.act(3),
-        ("conv4", nn.Conv2d(384, 256, 3, padding=1)),
+        ("conv4", Conv2d(384, 256, 3, padding=1)),
         *switch.act(4),
-        ("conv5", nn.Conv2d(256, 256, 3, padding=1)),
+        ("conv5", Conv2d(256, 256, 3, padding=1)),
         *switch.act(5),
         ("pool5", nn.MaxPool2d(3, stride=2)),
         ("flatten", nn.Flatten()),
         *switch.drop(6),
-        ("fc6", nn.Linear(256 * 6 * 6, 4096)),
+        ("fc6", Linear(256 * 6 * 6, 4096)),
         *switch.act(6),
         *switch.drop(7),
-        ("fc7", nn.Linear(4096, 4096)),
+        ("fc7", Linear(4096, 4096)),
         *switch.act(7),
-        ("fc8", nn.Linear(4096, classes)),
+        ("fc8", Linear(4096, classes)),
     ]
 
 
@@ -82,19 +83,19 @@ def alexnet32(classes: int, switch: Switches) -> Layers:
     The first layer keeps the side of the image, three poolings bring a 28 crop to 2 x 2 and a 32 crop to 3 x 3.
     """
     features: Layers = [
-        ("conv1", nn.Conv2d(3, 48, 5, padding=2)),
+        ("conv1", Conv2d(3, 48, 5, padding=2)),
         *switch.act(1),
         *switch.norm(1),
         *switch.max_pool(1),
-        ("conv2", nn.Conv2d(48, 128, 5, padding=2, groups=switch.groups)),
+        ("conv2", Conv2d(48, 128, 5, padding=2, groups=switch.groups)),
         *switch.act(2),
         *switch.norm(2),
         *switch.max_pool(2),
-        ("conv3", nn.Conv2d(128, 192, 3, padding=1)),
+        ("conv3", Conv2d(128, 192, 3, padding=1)),
         *switch.act(3),
-        ("conv4", nn.Conv2d(192, 192, 3, padding=1, groups=switch.groups)),
+        ("conv4", Conv2d(192, 192, 3, padding=1, groups=switch.groups)),
         *switch.act(4),
-        ("conv5", nn.Conv2d(192, 128, 3, padding=1, groups=switch.groups)),
+        ("conv5", Conv2d(192, 128, 3, padding=1, groups=switch.groups)),
         *switch.act(5),
         *switch.max_pool(5),
         ("flatten", nn.Flatten()),
@@ -109,32 +110,32 @@ def cifar_four_layer(classes: int, switch: Switches) -> Layers:
     and the bottom. The normalisation is the paper's, over neighbouring maps; the first two layers of that file have another.
     """
     features: Layers = [
-        ("conv1", nn.Conv2d(3, 32, 5, padding=2)),
+        ("conv1", Conv2d(3, 32, 5, padding=2)),
         *switch.max_pool(1, sticks_out=True),
         *switch.act(1),
         *switch.norm(1),
-        ("conv2", nn.Conv2d(32, 32, 5, padding=2)),
+        ("conv2", Conv2d(32, 32, 5, padding=2)),
         *switch.act(2),
         *switch.average_pool(2),
         *switch.norm(2),
-        ("conv3", nn.Conv2d(32, 64, 5, padding=2)),
+        ("conv3", Conv2d(32, 64, 5, padding=2)),
         *switch.act(3),
         *switch.average_pool(3),
         ("flatten", nn.Flatten()),
     ]
-    return [*features, ("fc4", nn.Linear(switch.values(features), classes))]
+    return [*features, ("fc4", Linear(switch.values(features), classes))]
 
 
 def head(inputs: int, units: int, classes: int, switch: Switches) -> Layers:
     """The paper's fully connected layers, of ``units`` each."""
     return [
-        ("fc6", nn.Linear(inputs, units)),
+        ("fc6", Linear(inputs, units)),
         *switch.act(6),
         *switch.drop(6),
-        ("fc7", nn.Linear(units, units)),
+        ("fc7", Linear(units, units)),
         *switch.act(7),
         *switch.drop(7),
-        ("fc8", nn.Linear(units, classes)),
+        ("fc8", Linear(units, classes)),
     ]
 
 

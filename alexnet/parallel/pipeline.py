@@ -1,12 +1,14 @@
 """A net cut into stages, the stages spread over ranks, and the schedule that runs them.
 
-Two ranks, one cut, four microbatches, under 1F1B (f and b: forward and backward of a microbatch):
+Two ranks, one cut, four microbatches, under InterleavedZeroBubble (f: forward, b: backward for the stage's inputs, w: for its
+weights, g: for those that are formed once a batch, u: the optimiser's update):
 
-    rank 0   f0 f1 .. b0 f2 b1 f3 b2 .. b3
-    rank 1   .. f0 b0 f1 b1 .. f2 b2 f3 b3
+    rank 0   f0 f1 .. b0 w0 f2 b1 w1 f3 b2 w2 b3 w3 u  f0 f1 ..
+    rank 1   .. f0 b0 f1 b1 w0 f2 b2 w1 f3 b3 w2 w3 g  u  f0 b0 ..
 
-Whatever the cut and the schedule, each microbatch passes the same layers and each weight sums its gradients in the order
-of the microbatches, so the numbers are bitwise those of ``OneProcess``.
+The second rank's last w, g and u fall into the time in which it would wait for the first. Whatever the cut and the schedule,
+each microbatch passes the same layers and each weight sums its gradients in the order of the microbatches, so the numbers are
+bitwise those of ``OneProcess``.
 """
 
 from collections.abc import Callable
@@ -17,11 +19,13 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributed.pipelining import PipelineStage
 from torch.distributed.pipelining.schedules import PipelineScheduleMulti, PipelineScheduleSingle, get_schedule_class
 
-from alexnet.model.network import Network, dry_run
+from alexnet.model.network import Network
+from alexnet.model.weighted import WeightGradients
+from alexnet.parallel.meter import Meter, MeteredStage
 from alexnet.parallel.runtime import Runtime
+from alexnet.parallel.wires import Stage, wires_of
 
 IGNORE = -100
 """The label of a row that only fills a batch up."""
@@ -48,13 +52,15 @@ class OneProcess:
     def __init__(self, net: Network, microbatches: int, precision: torch.dtype, device: torch.device) -> None:
         self.net = net.to(device).to(memory_format=torch.channels_last)
         self.microbatches, self.precision, self.device = microbatches, precision, device
+        self.gradients = WeightGradients(self.net)
+        self.meter = Meter(device)
 
     def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """The parameters that live in this process, by their names in the whole net."""
         return list(self.net.named_parameters())
 
     def step(self, images: Tensor | None, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Forward and backward over one batch; gradients of the mean loss add up in the parameters.
+        """Forward and backward over one batch, of the mean loss; ``form_gradients`` must follow.
 
         ``images``: (N, 3, size, size) where the first stage is, else None. ``labels``: (N,), ``IGNORE`` in rows that only
         fill up. ``rows``: (N,), see ``Network``. Gives the loss, summed over the real rows, and the logits (N, classes) in
@@ -66,11 +72,20 @@ class OneProcess:
         outputs = []
         with _autocast(self.device, self.precision):
             parts = (tensor.chunk(self.microbatches) for tensor in (images, labels, rows))
-            for image, label, row in zip(*parts, strict=True):
-                logits = self.net(image, row)
-                loss_function(logits, label).backward()  # type: ignore[no-untyped-call]
+            for index, (image, label, row) in enumerate(zip(*parts, strict=True)):
+                with self.meter.span("forward", 0, index):
+                    logits = self.net(image, row)
+                    loss = loss_function(logits, label)
+                with self.meter.span("backward", 0, index):
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    self.gradients.microbatch()()
                 outputs.append(logits.detach())
         return _summed_loss(torch.cat(outputs).float(), labels)
+
+    def form_gradients(self) -> None:
+        """Form what ``step`` left of the weights' gradients. Nobody waits for it but this process's own optimiser."""
+        with self.meter.span("weights", 0):
+            self.gradients.form()
 
     @torch.no_grad()
     def test(self, images: Tensor | None, labels: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -104,17 +119,29 @@ class Pipeline:
     ) -> None:
         """``batch``: images a batch, and the side of an image in pixels."""
         self.runtime, self.device, self.precision = runtime, runtime.device, precision
+        self.meter = Meter(runtime.device)
         self.shapes = {name: parameter.shape for name, parameter in net.named_parameters()}
         pieces = split(net, cuts)
         self.owners = {name: index % runtime.ranks for index, piece in enumerate(pieces) for name, _ in piece.named_parameters()}
-        wires = _wires(pieces, batch[0] // microbatches, batch[1], precision)
+        wires = wires_of(pieces, batch[0] // microbatches, batch[1], precision)
         own = range(runtime.rank, len(pieces), runtime.ranks)
         self.first, self.last = own[0] == 0, own[-1] == len(pieces) - 1
         self.stages = nn.ModuleDict({str(i): Stage(pieces[i], i == 0, i == len(pieces) - 1).to(self.device) for i in own})
+        self.gradients = [WeightGradients(stage) for stage in self.stages.values()]
         stages = [
-            PipelineStage(self.stages[str(i)], i, len(pieces), self.device, input_args=wires[i], output_args=wires[i + 1])
-            for i in own
+            MeteredStage(
+                self.stages[str(i)],
+                i,
+                len(pieces),
+                self.device,
+                input_args=wires[i],
+                output_args=wires[i + 1],
+                dw_builder=gradients.microbatch,
+            )
+            for i, gradients in zip(own, self.gradients, strict=True)
         ]
+        for stage in stages:
+            stage.meter = self.meter
         kind = get_schedule_class(schedule)
         self.schedule: PipelineScheduleSingle | PipelineScheduleMulti = (
             kind(stages, microbatches, loss_fn=self._loss, scale_grads=False)
@@ -132,6 +159,11 @@ class Pipeline:
         with _autocast(self.device, self.precision):
             logits = self.schedule.step(*inputs, target=labels if self.last else None, rows=rows)
         return _summed_loss(logits.detach().float(), labels) if self.last else None
+
+    def form_gradients(self) -> None:
+        for stage, gradients in zip(self.stages, self.gradients, strict=True):
+            with self.meter.span("weights", int(stage)):
+                gradients.form()
 
     @torch.no_grad()
     def test(self, images: Tensor | None, labels: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -153,55 +185,6 @@ class Pipeline:
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return self._mean_loss(logits, labels)
-
-
-class Stage(nn.Module):
-    """A slice of the net between two wires.
-
-    Inside, maps lie channels last, which convolutions like best; on a wire, tensors and gradients must be contiguous. What
-    crosses is a copy, never a view, as zero-bubble schedules detach it in place.
-    """
-
-    def __init__(self, layers: Network, first: bool, last: bool) -> None:
-        super().__init__()
-        self.layers, self.first, self.last = layers.to(memory_format=torch.channels_last), first, last
-
-    def forward(self, input: Tensor, rows: Tensor | None = None) -> Tensor:
-        output: Tensor = self.layers(input if self.first else _FromWire.apply(input), rows)
-        return output if self.last else cast(Tensor, _ToWire.apply(output))
-
-
-class _FromWire(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, tensor):  # type: ignore[no-untyped-def]
-        return tensor.clone(memory_format=_inside(tensor))
-
-    @staticmethod
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        return gradient.contiguous()
-
-
-class _ToWire(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, tensor):  # type: ignore[no-untyped-def]
-        return tensor.clone(memory_format=torch.contiguous_format)
-
-    @staticmethod
-    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        return gradient.contiguous(memory_format=_inside(gradient))
-
-
-def _inside(tensor: Tensor) -> torch.memory_format:
-    return torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
-
-
-def _wires(pieces: list[Network], rows: int, size: int, precision: torch.dtype) -> list[Tensor]:
-    """What crosses into, between and out of the stages, as empty tensors of a microbatch's shape."""
-    images = torch.empty(rows, 3, size, size, device="meta").to(memory_format=torch.channels_last)
-    wires = [images]
-    for piece in pieces:
-        wires.append(dry_run(piece, wires[-1]))
-    return [images, *(wire.to(precision).contiguous() for wire in wires[1:])]
 
 
 def _mean_loss(labels: Tensor) -> Callable[[Tensor, Tensor], Tensor]:

@@ -1,12 +1,13 @@
 """The processes of a training: who they are, which device each has, and how they end together."""
 
 import ctypes
+import math
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class Runtime:
     rank: int
     ranks: int
     device: torch.device
+    _sent: list[tuple[dist.Work | None, torch.Tensor]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def lead(self) -> bool:
@@ -33,13 +35,39 @@ class Runtime:
         return self.rank == 0
 
     def agree(self, values: Sequence[float]) -> list[float]:
-        """What the last rank says: its ``values``, as float64, on every rank. All ranks call it with as many values."""
+        """What the last rank says: its ``values``, as float64, on every rank. All ranks call it with as many values.
+
+        The last rank does not wait for the others, unless a value is not finite: it may be about to stop.
+        """
         if self.ranks == 1:
             return list(values)
+        last = self.ranks - 1
         wire = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.broadcast(wire, src=self.ranks - 1)
+        if self.rank == last:
+            self.settle()
+            self._sent.extend((dist.isend(wire, rank), wire) for rank in range(last))
+            if not all(map(math.isfinite, values)):
+                self.settle()
+        else:
+            dist.recv(wire, src=last)
         agreed: list[float] = wire.tolist()
         return agreed
+
+    def gather(self, value: float) -> list[float]:
+        """Every rank's ``value``, in their order, on every rank. All ranks call it."""
+        if self.ranks == 1:
+            return [value]
+        wire = torch.tensor([value], dtype=torch.float64, device=self.device)
+        wires = [torch.empty_like(wire) for _ in range(self.ranks)]
+        dist.all_gather(wires, wire)
+        return [other.item() for other in wires]
+
+    def settle(self) -> None:
+        """Wait until the others have what ``agree`` sent."""
+        while self._sent:
+            work, _ = self._sent.pop()
+            if work is not None:
+                work.wait()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from alexnet.settings.choices import KeyOf
 from alexnet.settings.section import Natural, Positive, Section
 
 ONE_STAGE_A_RANK = ("GPipe", "1F1B")
-SEVERAL_STAGES_A_RANK = ("Interleaved1F1B", "InterleavedZeroBubble")
+ANY_STAGES_A_RANK = ("Interleaved1F1B", "InterleavedZeroBubble")
 
 
 class Pipeline(Section):
@@ -19,7 +19,7 @@ class Pipeline(Section):
     cuts: Annotated[tuple[str, ...], Field(strict=False)]
     """Layers before which the net is cut into stages; stages must be a multiple of the ranks."""
     schedule: Literal["GPipe", "1F1B", "Interleaved1F1B", "InterleavedZeroBubble"]
-    """The order of forward and backward passes: GPipe and 1F1B run one stage a rank, the interleaved ones several."""
+    """The order of forward and backward passes: GPipe and 1F1B run one stage a rank, the interleaved ones one or several."""
     microbatches: Positive
     """Equal parts that a batch is divided into."""
 

@@ -9,7 +9,7 @@ from alexnet.errors import UserError
 from alexnet.settings.data import Data, Pca, Preprocess
 from alexnet.settings.nets import NETS, SWITCHES
 from alexnet.settings.section import Section
-from alexnet.settings.training import ONE_STAGE_A_RANK, SEVERAL_STAGES_A_RANK, Training
+from alexnet.settings.training import ANY_STAGES_A_RANK, ONE_STAGE_A_RANK, Training
 
 
 class Settings(Training):
@@ -72,20 +72,19 @@ class Settings(Training):
                 f"pipeline.cuts: {list(pipe.cuts)} makes {stages} stages, no multiple of pipeline.ranks: {pipe.ranks}; "
                 f"choose {numbers} cuts from {', '.join(legal)}"
             )
-        fitting = ONE_STAGE_A_RANK if stages == pipe.ranks else SEVERAL_STAGES_A_RANK
-        if pipe.schedule not in fitting:
+        if pipe.schedule in ONE_STAGE_A_RANK and stages != pipe.ranks:
             raise ValueError(
                 f"pipeline.schedule: {pipe.schedule} is not for {stages} stages on {pipe.ranks} ranks; "
-                f"choose {' or '.join(fitting)}"
+                f"choose {' or '.join(ANY_STAGES_A_RANK)}"
             )
         if pipe.schedule == "1F1B" and pipe.microbatches < stages:
             raise ValueError(
                 f"pipeline.microbatches: {pipe.microbatches} is refused; 1F1B needs as many as there are stages, {stages}"
             )
-        if pipe.schedule in SEVERAL_STAGES_A_RANK and pipe.microbatches % pipe.ranks:
+        if pipe.schedule in ANY_STAGES_A_RANK and pipe.microbatches % pipe.ranks:
             raise ValueError(
                 f"pipeline.microbatches: {pipe.microbatches} is no multiple of pipeline.ranks: {pipe.ranks}, "
-                f"which {pipe.schedule} needs; choose one"
+                f"which {pipe.schedule} needs; choose one, or pipeline.schedule: 1F1B"
             )
 
 

@@ -1,7 +1,6 @@
 """The training loop: epochs of steps, a validation after each, and decisions that all ranks take together."""
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from alexnet.data.augment import Normalization, Views, center_views, order, rand
 from alexnet.data.loading import Batch, batches
 from alexnet.data.shards import Shards
 from alexnet.errors import UserError
+from alexnet.parallel.meter import Lap
 from alexnet.parallel.pipeline import IGNORE, OneProcess, Pipeline
 from alexnet.parallel.runtime import Runtime
 from alexnet.settings.training import Training
@@ -52,8 +52,10 @@ class Epoch:
 def fit(engine: OneProcess | Pipeline, images: Images, settings: Training, runtime: Runtime, observe: Observe) -> Iterator[Epoch]:
     """Train ``engine`` for ``settings.epochs`` epochs and give each epoch's figures, the same on every rank.
 
-    ``observe`` is told of each step's ``step_loss`` and ``images_per_second``. When the iterator ends the engine holds the
-    weights that ``settings.keep`` asks for. Raises ``UserError`` where the loss is not finite, on every rank at once.
+    ``observe`` is told of each step's ``step_loss`` and ``images_per_second`` and of the part of its time that this rank waited
+    for images, ``data_wait``; after each epoch, of the part that each rank was idle, ``idle_rank_N``. When the iterator ends the
+    engine holds the weights that ``settings.keep`` asks for. Raises ``UserError`` where the loss is not finite, on every rank at
+    once.
     """
     parameters = [parameter for _, parameter in engine.named_parameters()]
     optimizer = build_optimizer(engine.named_parameters(), settings)
@@ -64,19 +66,25 @@ def fit(engine: OneProcess | Pipeline, images: Images, settings: Training, runti
         for epoch in range(1, settings.epochs + 1):
             set_rate(optimizer, lr)
             sums = np.zeros(2)
-            begun = time.perf_counter()
+            epoch_lap = Lap()
+            engine.meter.lap()
             for step, batch in enumerate(_training_batches(engine, images, settings, epoch), (epoch - 1) * steps):
                 rows = step * settings.batch_size + torch.arange(settings.batch_size, device=runtime.device)
                 told = _figures(engine.step(batch.images, batch.labels, rows), batch.labels)
                 loss, wrong, _ = runtime.agree(told)
                 _refuse_divergence(loss, f"at step {step + 1} (epoch {epoch})", settings)
-                optimizer.step()
-                optimizer.zero_grad()
+                lap = engine.meter.lap()
+                epoch_lap += lap
+                engine.form_gradients()
+                with engine.meter.span("update"):
+                    optimizer.step()
+                    optimizer.zero_grad()
                 sums += (loss, wrong)
-                now = time.perf_counter()
-                observe({"step_loss": loss / batch.count, "images_per_second": batch.count / (now - begun)}, step + 1)
-                begun = now
+                speed = {"images_per_second": batch.count / lap.whole, "data_wait": lap.data_wait}
+                observe({"step_loss": loss / batch.count, **speed}, step + 1)
                 progress.step(epoch, batch.count, loss / batch.count, wrong / batch.count)
+            idle = runtime.gather(epoch_lap.idle)
+            observe({f"idle_rank_{rank}": share for rank, share in enumerate(idle)}, epoch * steps)
             val_loss, val_top1, val_top5 = validate(engine, images, settings, runtime)
             _refuse_divergence(val_loss, f"in the validation after epoch {epoch}", settings)
             train_loss, train_top1 = sums / len(images.train)
@@ -111,7 +119,13 @@ def kept_epoch(epochs: list[Epoch], keep: str) -> int:
 
 def _training_batches(engine: OneProcess | Pipeline, images: Images, settings: Training, epoch: int) -> Iterator[Batch]:
     views = random_views(settings.seed, epoch, len(images.train), _margin(images, settings), images.flip, images.noise)
-    return _batches(engine, images.train, images, order(settings.seed, epoch, len(images.train)), views, settings)
+    made = _batches(engine, images.train, images, order(settings.seed, epoch, len(images.train)), views, settings)
+    while True:
+        with engine.meter.span("data"):
+            batch = next(made, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def _batches(

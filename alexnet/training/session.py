@@ -15,6 +15,7 @@ from alexnet.data.colors import color_axes, mean_of, scale_of
 from alexnet.data.loading import thread_count
 from alexnet.data.shards import Shards
 from alexnet.errors import UserError
+from alexnet.model.costs import training_flops
 from alexnet.model.initialization import initialize
 from alexnet.model.nets import build
 from alexnet.model.network import Network, Switches
@@ -50,6 +51,7 @@ class Session:
         initialize(net, settings.init, settings.seed)
         self.origin = start_from(Path(settings.init_from), net) if settings.init_from else None
         self.parameters = sum(parameter.numel() for parameter in net.parameters())
+        self.flops = training_flops(net, settings.crop_size)
         self.engine = build_engine(net, settings, runtime)
 
     def describe(self) -> str:
@@ -66,12 +68,17 @@ class Session:
         )
 
     def run(self, observe: Observe) -> Iterator[Epoch]:
-        """Train, and give each epoch's figures; see ``fit``."""
+        """Train, and give each epoch's figures; see ``fit``. ``observe`` is told of ``gflops_per_second`` too."""
         if self.runtime.lead:
             if self.settings.precision == "bfloat16" and not supports_bfloat16(self.runtime.device):
                 print("no bfloat16 instructions here, so this is slow; precision=float32 would be faster", file=sys.stderr)
             print(self.describe(), file=sys.stderr)
-        yield from fit(self.engine, self.images, self.settings, self.runtime, observe)
+
+        def observe_speed(values: dict[str, float], step: int) -> None:
+            rate = values.get("images_per_second")
+            observe(values if rate is None else values | {"gflops_per_second": rate * self.flops / 1e9}, step)
+
+        yield from fit(self.engine, self.images, self.settings, self.runtime, observe_speed)
 
     def weights(self) -> dict[str, Tensor]:
         """The whole net's weights; every rank calls it."""

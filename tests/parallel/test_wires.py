@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from alexnet.parallel.pipeline import _FromWire, _ToWire
+from alexnet.parallel.wires import _FromWire, _ToWire
 
 SHAPES = [(2, 3, 4, 5), (2, 6)]
 

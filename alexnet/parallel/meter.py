@@ -1,0 +1,109 @@
+"""When a rank computes, and so how long it waits: for the other ranks, for data."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch.distributed.pipelining import PipelineStage
+
+
+class Span(NamedTuple):
+    """What a rank did for a time, in seconds of the system's clock; on a GPU since the meter began."""
+
+    what: str
+    """``forward``, ``backward``, ``weights`` (their gradients, where formed apart), ``update`` or ``data`` (waiting for it)."""
+    stage: int
+    microbatch: int
+    """-1 for what is done once a batch."""
+    begin: float
+    end: float
+
+
+@dataclass
+class Lap:
+    """Where the time of a rank went, in seconds."""
+
+    whole: float = 0.0
+    computing: float = 0.0
+    data: float = 0.0
+    """Waiting for images."""
+
+    def __iadd__(self, other: "Lap") -> "Lap":
+        self.whole += other.whole
+        self.computing += other.computing
+        self.data += other.data
+        return self
+
+    @property
+    def data_wait(self) -> float:
+        """The share of waiting for images."""
+        return self.data / self.whole
+
+    @property
+    def idle(self) -> float:
+        """The share of neither computing nor waiting for images: mostly waiting for other ranks."""
+        return 1 - (self.computing + self.data) / self.whole
+
+
+class Meter:
+    """Notes what a rank does when. On a GPU by events on its stream, which cost no waiting."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._gpu = device.type == "cuda"
+        self._noted: list[tuple[str, int, int, Any, Any]] = []
+        self._zero: Any = self._now() if self._gpu else 0.0
+        self._begun = time.perf_counter()
+
+    @contextmanager
+    def span(self, what: str, stage: int = -1, microbatch: int = -1) -> Iterator[None]:
+        """Note what is done inside."""
+        begin = self._now()
+        yield
+        self._noted.append((what, stage, microbatch, begin, self._now()))
+
+    def take(self) -> list[Span]:
+        """What was noted since the last call. Waits for the GPU to have done it."""
+        if self._gpu and self._noted:
+            self._noted[-1][-1].synchronize()
+        noted, self._noted = self._noted, []
+        return [
+            Span(what, stage, microbatch, self._since(begin), self._since(end)) for what, stage, microbatch, begin, end in noted
+        ]
+
+    def lap(self) -> Lap:
+        """Where the time since the last call went."""
+        spans, begun, self._begun = self.take(), self._begun, time.perf_counter()
+        data = sum(span.end - span.begin for span in spans if span.what == "data")
+        computing = sum(span.end - span.begin for span in spans if span.what != "data")
+        return Lap(self._begun - begun, computing, data)
+
+    def _now(self) -> Any:
+        if not self._gpu:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record()
+        return event
+
+    def _since(self, mark: Any) -> float:
+        return float(self._zero.elapsed_time(mark)) / 1000 if self._gpu else mark
+
+
+class MeteredStage(PipelineStage):
+    """torch's stage, whose computations ``meter`` notes; what the schedule does between them is sending and waiting."""
+
+    meter: Meter
+
+    def forward_one_chunk(self, fwd_chunk_id: int, *args: Any, **kwargs: Any) -> Any:
+        with self.meter.span("forward", self.stage_index, fwd_chunk_id):
+            return super().forward_one_chunk(fwd_chunk_id, *args, **kwargs)
+
+    def backward_one_chunk(self, bwd_chunk_id: int, *args: Any, **kwargs: Any) -> None:
+        with self.meter.span("backward", self.stage_index, bwd_chunk_id):
+            super().backward_one_chunk(bwd_chunk_id, *args, **kwargs)
+
+    def backward_weight_one_chunk(self, bwd_chunk_id: int, *args: Any, **kwargs: Any) -> None:
+        with self.meter.span("weights", self.stage_index, bwd_chunk_id):
+            super().backward_weight_one_chunk(bwd_chunk_id, *args, **kwargs)
