@@ -1,0 +1,143 @@
+"""The pipeline of two ranks beside one process, and the bubble meter: how long each rank waits, and why."""
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alexnet.files import write_text
+from alexnet.model.initialization import initialize
+from alexnet.model.nets import build
+from alexnet.model.network import Switches
+from alexnet.parallel.meter import Span
+from alexnet.parallel.runtime import Runtime
+from alexnet.settings.training import Training
+from alexnet.training.optim import build_optimizer
+from alexnet.training.session import build_engine
+from benchmarks import bubbles, steps
+from benchmarks.measure import Comparison, apart, parser, take_turns, tell
+from benchmarks.ranks import Ranks
+
+RANKS = 2
+CUTS_AND_SCHEDULES = (
+    (("conv3",), "InterleavedZeroBubble"),
+    (("conv3",), "1F1B"),
+    (("conv3",), "GPipe"),
+    (("conv3", "fc6", "fc7"), "Interleaved1F1B"),
+    (("conv3", "fc6", "fc7"), "InterleavedZeroBubble"),
+    (("fc6",), "InterleavedZeroBubble"),
+    (("fc7",), "InterleavedZeroBubble"),
+    (("fc8",), "InterleavedZeroBubble"),
+)
+"""What the meter is held to: the first as params.yaml has it, and what other cuts and schedules would cost."""
+DRAWN = 3
+BATCHES = 4
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, and print both tables."""
+    options = parser(__doc__ or "", rounds=3)
+    options.add_argument("--batch", type=int, default=128, help="images a batch (default: %(default)s)")
+    options.add_argument("--microbatches", type=int, default=4, help="of a batch (default: %(default)s)")
+    options.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16", help="(default: %(default)s)")
+    options.add_argument("--runs", type=int, default=len(CUTS_AND_SCHEDULES), help="cuts and schedules metered (default: all)")
+    options.add_argument("--page", type=Path, metavar="FOLDER", help="write pipeline.md and pipeline.svg there")
+    chosen = options.parse_args(arguments)
+    if torch.cuda.device_count() == 1:
+        print("one GPU runs all stages in one process, so there is no pipeline to measure", file=sys.stderr)
+        tell([], chosen)
+        return
+    settings = partial(settings_of, chosen.batch, chosen.microbatches, chosen.precision)
+    with Ranks(RANKS, threads=1) as ranks:
+        builders = {
+            f"{threads} threads": partial(steps.ours, chosen.precision, chosen.microbatches, chosen.batch, threads)
+            for threads in (2, 1)
+        }
+        with apart(builders) as alone:
+            ranks(prepare, settings(*CUTS_AND_SCHEDULES[0]))
+            contenders = {"pipeline": lambda: float(ranks(one_figure)[0]), **alone}
+            for warm_up in contenders.values():
+                warm_up()
+            figures = take_turns(contenders, chosen.rounds)
+        metered = [run(ranks, settings(*which)) for which in CUTS_AND_SCHEDULES[: chosen.runs]]
+    what = f"pipeline of {RANKS} ranks with one thread each, {chosen.precision}, {chosen.microbatches} microbatches"
+    rows = [
+        Comparison(what, "images/s", figures["pipeline"], "one process of two threads", figures["2 threads"], 1.0),
+        Comparison(what, "images/s", figures["pipeline"], "one process of one thread", figures["1 threads"], 1.8),
+    ]
+    tell(rows, chosen)
+    print("\n" + bubbles.table(metered))
+    if chosen.page:
+        write_text(chosen.page / "pipeline.md", bubbles.table(metered) + "\n")
+        write_text(chosen.page / "pipeline.svg", bubbles.drawing(metered[:DRAWN]))
+
+
+def settings_of(batch: int, microbatches: int, precision: str, cuts: tuple[str, ...], schedule: str) -> dict[str, Any]:
+    """params.yaml's keys for a pipeline of the paper's net."""
+    pipeline = {"ranks": RANKS, "cuts": list(cuts), "schedule": schedule, "microbatches": microbatches}
+    return steps.paper(
+        batch_size=batch, precision=precision, threads=1, **{f"pipeline__{key}": pipeline[key] for key in pipeline}
+    )
+
+
+def run(ranks: Ranks, params: dict[str, Any]) -> bubbles.Run:
+    """Train some batches and say what each rank did when."""
+    pipeline = params["pipeline"]
+    spans: list[list[list[Span]]] = ranks(meter, params)
+    return bubbles.Run(tuple(pipeline["cuts"]), pipeline["schedule"], params["batch_size"], pipeline["microbatches"], spans)
+
+
+# What follows is done on the ranks.
+
+_figure = None
+
+
+def prepare(runtime: Runtime, params: dict[str, Any]) -> None:
+    """Make this rank's part of a training on a batch in memory."""
+    global _figure
+    settings = Training.read(params)
+    _figure = steps.repeated(build_engine(net_of(params), settings, runtime), settings, runtime, steps.CLASSES)
+
+
+def one_figure(runtime: Runtime) -> float:
+    """Images a second of it, once more."""
+    assert _figure is not None
+    return _figure()
+
+
+def meter(runtime: Runtime, params: dict[str, Any]) -> list[list[Span]]:
+    """What this rank did in each of ``BATCHES`` batches, after two that warm it up, on the clock that all ranks share."""
+    settings = Training.read(params)
+    engine = build_engine(net_of(params), settings, runtime)
+    optimizer = build_optimizer(engine.named_parameters(), settings)
+    images, labels = steps.random_batch(settings.batch_size, settings.crop_size, steps.CLASSES, runtime.device)
+    images = images.to(memory_format=torch.channels_last)
+    rows = torch.arange(settings.batch_size, device=runtime.device)
+    found = []
+    for batch in range(2 + BATCHES):
+        result = engine.step(images if engine.first else None, labels, rows)
+        runtime.agree([result[0].item() if result else 0.0])
+        engine.form_gradients()
+        with engine.meter.span("update"):
+            optimizer.step()
+            optimizer.zero_grad()
+        spans = engine.meter.take()
+        if batch >= 2:
+            found.append(spans)
+    runtime.settle()
+    return found
+
+
+def net_of(params: dict[str, Any]) -> Any:
+    """The paper's net with its initial weights."""
+    net = build(params["model"], steps.CLASSES, Switches.of(params))
+    initialize(net, params["init"], params["seed"])
+    return net
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()

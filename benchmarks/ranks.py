@@ -1,0 +1,57 @@
+"""The ranks of a pipeline as processes that stay up and do, all at once, what they are asked."""
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, Self
+
+from alexnet.parallel.runtime import join, prepare_process
+
+
+class Ranks:
+    """Call a module's function on every rank with its ``Runtime`` and further arguments; gives the results in rank order."""
+
+    def __init__(self, ranks: int, threads: int) -> None:
+        """``threads``: of each rank."""
+        context = get_context("spawn")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.wires, self.processes = [], []
+        for rank in range(ranks):
+            wire, theirs = context.Pipe()
+            self.wires.append(wire)
+            self.processes.append(context.Process(target=_serve, args=(theirs, rank, ranks, port, threads), daemon=True))
+            self.processes[-1].start()
+            theirs.close()
+
+    def __call__(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        for wire in self.wires:
+            wire.send((function, arguments))
+        try:
+            return [wire.recv() for wire in self.wires]
+        except EOFError:
+            raise RuntimeError("a rank ended before it answered; what it said stands above") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for wire in self.wires:
+            wire.close()
+        for process in self.processes:
+            process.join()
+
+
+def _serve(wire: Connection, rank: int, ranks: int, port: int, threads: int) -> None:
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in place.items()}
+    prepare_process(threads)
+    with suppress(KeyboardInterrupt, EOFError), join(ranks) as runtime:
+        while True:
+            function, arguments = wire.recv()
+            wire.send(function(runtime, *arguments))
