@@ -174,10 +174,10 @@ open(sys.argv[sys.argv.index("--json") + 1], "w").write(json.dumps([row]))
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of measurements: one works, one does not."""
+    """A folder of measurements: one works, one fails after it has left figures."""
     folder = tmp_path / "benchmarks"
     folder.mkdir()
-    for name, text in {"__init__": "", "broken": '"""What breaks."""\nraise SystemExit(1)\n', "tiny": TINY}.items():
+    for name, text in {"__init__": "", "broken": TINY + "sys.exit(1)\n", "tiny": TINY}.items():
         (folder / f"{name}.py").write_text(text)
     monkeypatch.setattr(bench, "HERE", folder)
     monkeypatch.setattr(bench, "PAGE", folder / "README.md")
