@@ -1,8 +1,11 @@
 """The test of a split: errors, tables, and the files that the report draws from."""
 
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,9 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from alexnet.data.augment import Normalization, center_views
-from alexnet.data.loading import batches
+from alexnet.data.loading import Batch, batches
 from alexnet.data.shards import Shards
-from alexnet.evaluation.predict import probabilities
+from alexnet.evaluation.predict import Probabilities, probabilities
 from alexnet.files import whole_file, write_bytes, write_json, write_text
 from alexnet.model.card import Card
 from alexnet.model.network import Network
@@ -41,16 +44,21 @@ class Results:
     """Their probabilities."""
 
 
-def test(net: Network, mean: Tensor, shards: Shards, card: Card, device: torch.device, workers: int) -> Results:
-    """Test every image of ``shards`` once. ``mean``: (3, size, size)."""
-    net = net.to(device)
+def test(net: Network, mean: Tensor, shards: Shards, card: Card, device: torch.device, cores: int) -> Results:
+    """Test every image of ``shards`` once. ``mean``: (3, size, size).
+
+    On a CPU each batch is computed by the training's number of threads, as its last bits depend on it, and as many batches
+    side by side as ``cores`` have room for.
+    """
+    net = net.to(device).eval()
+    threads: int = card.settings["threads"]
+    side_by_side = max(1, cores // threads) if device.type == "cpu" else 1
     normalization = Normalization.of(mean, card.scale, padding=0, device=device)
     center, ten_crop, tops = [], [], []
     chosen, seen = np.arange(len(shards)), center_views(len(shards), 0)
-    feed = batches(shards, chosen, seen, card.size, BATCH, normalization, device, workers)
-    for batch in tqdm(feed, "test", -(-len(shards) // BATCH), unit="batch", disable=None):
-        assert batch.images is not None
-        found = probabilities(net, batch.images, card)
+    feed = batches(shards, chosen, seen, card.size, BATCH, normalization, device, workers=1)
+    tested = _in_turn(lambda batch: (batch, probabilities(net, cast(Tensor, batch.images), card)), feed, side_by_side, threads)
+    for batch, found in tqdm(tested, "test", -(-len(shards) // BATCH), unit="batch", disable=None):
         labels = batch.labels[: batch.count]
         center.append(_score(found.center[: batch.count], labels))
         ten_crop.append(_score(found.ten_crop[: batch.count], labels))
@@ -62,6 +70,20 @@ def test(net: Network, mean: Tensor, shards: Shards, card: Card, device: torch.d
         torch.cat([top.indices for top in tops]).cpu().numpy(),
         torch.cat([top.values for top in tops]).cpu().numpy(),
     )
+
+
+def _in_turn(
+    work: Callable[[Batch], tuple[Batch, Probabilities]], feed: Iterator[Batch], side_by_side: int, threads: int
+) -> Iterator[tuple[Batch, Probabilities]]:
+    """``work`` on each batch in as many Python threads, each with its own ``threads`` of torch's; results in the feed's order."""
+    with ThreadPoolExecutor(side_by_side, "test", torch.set_num_threads, (threads,)) as pool:
+        under_way: deque[Future[tuple[Batch, Probabilities]]] = deque()
+        for batch in feed:
+            under_way.append(pool.submit(work, batch))
+            if len(under_way) > side_by_side:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
 
 def _score(likely: Tensor, labels: Tensor) -> pd.DataFrame:

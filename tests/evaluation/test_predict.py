@@ -29,7 +29,7 @@ def test_predict_and_the_test_agree_with_the_formula(tiny: Path, scale: list[flo
         }
     )  # fmt: skip
     mean = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0)) * 200
-    tested = results.test(net, mean, shards, card, CPU, workers=0)
+    tested = results.test(net, mean, shards, card, CPU, cores=1)
     file = tiny / "image.jpg"
     for image in range(3):
         file.write_bytes(shards.jpeg(image))

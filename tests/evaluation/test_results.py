@@ -1,6 +1,7 @@
 """The test counts every image once, and agrees with plain PyTorch and scikit-learn."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from alexnet.data.loading import Batch, batches
 from alexnet.data.pixels import decode
 from alexnet.data.shards import Shards
 from alexnet.evaluation import results
+from alexnet.evaluation.predict import probabilities
 from alexnet.model.card import Card
 from alexnet.model.network import Network
 
@@ -47,7 +49,7 @@ def shards(tiny: Path) -> Shards:
 
 @pytest.fixture(scope="module")
 def found(net: Network, card: Card, shards: Shards) -> results.Results:
-    return results.test(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, workers=1)
+    return results.test(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, cores=1)
 
 
 def plain(net: Network, shards: Shards) -> tuple[np.ndarray, np.ndarray]:
@@ -83,18 +85,37 @@ def test_no_number_depends_on_what_fills_the_last_batch(
 ) -> None:
     filled = []
 
-    def garbage(*arguments: Any) -> Iterator[Batch]:
-        for batch in batches(*arguments):
+    def garbage(*arguments: Any, **named: Any) -> Iterator[Batch]:
+        for batch in batches(*arguments, **named):
             assert batch.images is not None
             batch.images[batch.count :] = 1e3 * torch.randn(len(batch.images) - batch.count, 3, 32, 32)
             filled.append(len(batch.images) - batch.count)
             yield batch
 
     monkeypatch.setattr(results, "batches", garbage)
-    other = results.test(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, workers=2)
+    other = results.test(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, cores=1)
     assert filled == [results.BATCH - len(shards)]
     pd.testing.assert_frame_equal(other.ten_crop, found.ten_crop, check_exact=True)
     pd.testing.assert_frame_equal(other.center, found.center, check_exact=True)
+
+
+def test_batches_side_by_side_give_the_numbers_of_one_after_the_other(
+    net: Network, card: Card, shards: Shards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "BATCH", 4)
+    alone = results.test(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, cores=1)
+    first_two, both = iter(range(2)), threading.Barrier(2)
+
+    def met(*arguments: Any) -> Any:
+        if next(first_two, None) is not None:
+            both.wait(timeout=20)  # the first two batches are under way at once, or this breaks
+        return probabilities(*arguments)
+
+    monkeypatch.setattr(results, "probabilities", met)
+    together = results.test(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, cores=3)
+    pd.testing.assert_frame_equal(together.ten_crop, alone.ten_crop, check_exact=True)
+    pd.testing.assert_frame_equal(together.center, alone.center, check_exact=True)
+    assert np.array_equal(together.top_probability, alone.top_probability)
 
 
 def test_the_files_tell_what_the_metrics_tell(
