@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from alexnet.data.squares import Canon, Numbered, Reject, place, refuse_many
 from alexnet.data.workers import Lost, in_chunks
 from alexnet.errors import UserError
+
+TOGETHER = 32
+"""Squares whose sum is taken in 16 bits, which would hold 257 of them."""
 
 
 @dataclass
@@ -36,16 +40,31 @@ class Sums:
 def sums(rows: Sequence[Numbered], canon: Canon) -> Sums:
     """The sums over the squares of ``rows``."""
     total = Sums(np.zeros((canon.size, canon.size, 3), np.int64))
+    squares = []
     for _, square in canon.squares(rows):
         if isinstance(square, Reject):
             total.rejects.append(square)
-            continue
-        total.image += square
-        # Integers below 2^53 are exact in float64, in whatever order BLAS adds them up.
-        pixels = square.reshape(-1, 3).astype(np.float64)
-        total.products += (pixels.T @ pixels).astype(np.int64)
-        total.images += 1
+        else:
+            squares.append(square)
+        if len(squares) == TOGETHER:
+            add_up(squares, total)
+            squares = []
+    add_up(squares, total)
     return total
+
+
+def add_up(squares: Sequence[NDArray[np.uint8]], total: Sums) -> None:
+    """Take in squares, ``TOGETHER`` of them at the most."""
+    few = np.zeros(total.image.shape, np.uint16)
+    for square in squares:
+        few += square
+        # Integers below 2^53 are exact in float64, in whatever order BLAS adds them up.
+        planes = [square[..., channel].astype(np.float64).ravel() for channel in range(3)]
+        for one, other in combinations_with_replacement(range(3), 2):
+            total.products[one, other] += int(planes[one] @ planes[other])
+            total.products[other, one] = total.products[one, other]
+    total.image += few
+    total.images += len(squares)
 
 
 def collect(rows: Sequence[Numbered], canon: Canon, *, workers: int | None, max_rejects: int) -> Sums:

@@ -34,8 +34,11 @@ def reduced(image: NDArray[np.uint8], left: float, top: float, side: float, size
     first, last = columns[0].taps.start, columns[-1].taps.stop
     lines = image.reshape(height, 3 * width)[:, first:last]
     between = np.empty((size, last - first), np.float32)
+    some = np.empty((max(block.weights.shape[1] for block in rows), last - first), np.float32)
     for block in rows:
-        np.matmul(block.weights, lines[block.taps].astype(np.float32), out=between[block.out])
+        taps = some[: block.weights.shape[1]]
+        taps[:] = lines[block.taps]
+        np.matmul(block.weights, taps, out=between[block.out])
     np.rint(between, out=between)
     square = np.empty((size, 3 * size), np.float32)
     for block in columns:

@@ -1,5 +1,6 @@
 """Work spread over processes that may crash, compute without end or run out of memory: it costs the guilty item alone."""
 
+import ctypes
 import multiprocessing
 import os
 import resource
@@ -28,6 +29,8 @@ WAITING = 600.0
 """Seconds by the clock that it may take: what is late, but has not computed, waits for the disk, memory or other programs."""
 MEMORY = 4 << 30
 """Bytes of address space of a worker: enough for an image of 178 million pixels."""
+KEPT = 128 << 20
+"""Bytes that a worker keeps from image to image."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -144,3 +147,9 @@ def _prepare() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    # As it comes, glibc gives the memory of each photograph back to the kernel, and the next one takes it page by page.
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_threshold = -1, -3
+        mallopt(trim_threshold, KEPT)
+        mallopt(mmap_threshold, KEPT // 4)
