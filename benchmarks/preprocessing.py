@@ -65,7 +65,7 @@ def pinned(cores: set[int]) -> Iterator[Callable[..., float]]:
 
 def times(listed: Manifest, repeats: int) -> Manifest:
     """The same images listed several times."""
-    return replace(listed, rows=sorted(repeats * listed.rows, key=lambda row: SPLITS.index(row.split)))
+    return replace(listed, rows=sorted(repeats * list(listed.rows), key=lambda row: SPLITS.index(row.split)))
 
 
 def ours(root: Path, out: Path, listed: Manifest, workers: int) -> None:

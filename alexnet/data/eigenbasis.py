@@ -117,8 +117,8 @@ def mean_image(total: Sums) -> NDArray[np.float32]:
     return np.ascontiguousarray((total.image / total.images).transpose(2, 0, 1).astype(np.float32))
 
 
-def sample(rows: Sequence[Numbered], images: int | None) -> list[Numbered]:
+def sample(rows: Sequence[Numbered], images: int | None) -> Sequence[Numbered]:
     """``images`` of the rows, evenly spread over them; all for None."""
     if images is None or images >= len(rows):
-        return list(rows)
+        return rows
     return [rows[at * len(rows) // images] for at in range(images)]

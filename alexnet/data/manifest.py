@@ -3,9 +3,11 @@
 import csv
 import hashlib
 import io
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from alexnet.errors import UserError
 from alexnet.files import read_json, write_bytes, write_json
@@ -13,6 +15,8 @@ from alexnet.files import read_json, write_bytes, write_json
 SPLITS = ("train", "val", "test")
 WHOLE_FILE = -1
 """As the number of bytes of an image that is not hashed yet: all of its file."""
+# File names need not be UTF-8 on Linux; surrogateescape carries any of them to and fro.
+ENCODING = ("utf-8", "surrogateescape")
 
 
 class Row(NamedTuple):
@@ -31,6 +35,71 @@ class Row(NamedTuple):
         return f"{self.path} at byte {self.offset}" if self.offset else self.path
 
 
+class Rows(Sequence[Row]):
+    """The rows of a ``manifest.csv``, kept as its text: a million of them are a hundred megabytes, and not a thousand."""
+
+    def __init__(self, text: bytes) -> None:
+        """Check the text. Raises ``ValueError``, ``TypeError`` and ``csv.Error`` where it is damaged."""
+        self._text = text
+        self._starts = array("Q")
+        file = io.BytesIO(text)
+        records = csv.reader(line.decode(*ENCODING) for line in file)
+        if tuple(next(records, ())) != Row._fields:
+            raise ValueError("its header is another")
+        start = file.tell()
+        for record in records:
+            _row(record)
+            self._starts.append(start)
+            start = file.tell()
+        self._starts.append(start)
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self._starts) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        """A row, or the list of some."""
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        at = range(len(self))[index]
+        text = self._text[self._starts[at] : self._starts[at + 1]].decode(*ENCODING)
+        return _row(next(csv.reader(io.StringIO(text, newline=""))))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the rows are the same, those of a list too."""
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+
+class Numbered(Sequence[tuple[int, Row]]):
+    """Some rows with their numbers, which are made when they are asked for."""
+
+    def __init__(self, rows: Sequence[Row], numbers: Sequence[int]) -> None:
+        """``numbers``: of the rows that belong to it."""
+        self._rows, self._numbers = rows, numbers
+
+    def __len__(self) -> int:
+        """How many rows."""
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[int, Row]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[int, Row]]: ...
+
+    def __getitem__(self, index: int | slice) -> tuple[int, Row] | list[tuple[int, Row]]:
+        """A number and its row, or the list of some."""
+        if isinstance(index, slice):
+            return [(number, self._rows[number]) for number in self._numbers[index]]
+        return self._numbers[index], self._rows[self._numbers[index]]
+
+
 @dataclass(frozen=True)
 class Manifest:
     """All images of a source, in the order of split, path, offset; a row's place in it is the image's number for good."""
@@ -44,15 +113,24 @@ class Manifest:
     """``encoded``: image files; ``planar-rgb-32``: 32x32 pixels, the red plane, the green, the blue."""
     root: str | None
     """The user's folder as typed in params.yaml; None where the images lie beside the manifest."""
-    rows: list[Row]
+    rows: Sequence[Row]
 
     def folder(self, main: Path, raw: Path) -> Path:
         """The folder that the rows' paths start at; ``raw`` holds the manifest, a relative root starts at ``main``."""
         return raw if self.root is None else rooted(main, self.root)
 
-    def of_split(self, split: str) -> list[tuple[int, Row]]:
+    def numbered(self) -> Numbered:
+        """All rows with their numbers."""
+        return Numbered(self.rows, range(len(self.rows)))
+
+    def of_split(self, split: str) -> Numbered:
         """The rows of a split with their numbers."""
-        return [(number, row) for number, row in enumerate(self.rows) if row.split == split]
+        return Numbered(self.rows, array("Q", (number for number, row in enumerate(self.rows) if row.split == split)))
+
+
+def _row(record: list[str]) -> Row:
+    split, label, name, offset, size, digest = record
+    return Row(split, int(label), name, int(offset), int(size), digest)
 
 
 def rooted(main: Path, root: str) -> Path:
@@ -66,8 +144,7 @@ def write(folder: Path, manifest: Manifest) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Row._fields)
     writer.writerows(manifest.rows)
-    # File names need not be UTF-8 on Linux; surrogateescape carries any of them to and fro.
-    write_bytes(folder / "manifest.csv", text.getvalue().encode("utf-8", "surrogateescape"))
+    write_bytes(folder / "manifest.csv", text.getvalue().encode(*ENCODING))
     write_json(
         folder / "source.json",
         {
@@ -85,14 +162,7 @@ def read(folder: Path) -> Manifest:
     source = read_json(folder / "source.json")
     path = folder / "manifest.csv"
     try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            reader = csv.reader(file)
-            if tuple(next(reader, ())) != Row._fields:
-                raise ValueError("its header is another")
-            rows = [
-                Row(split, int(label), name, int(offset), int(size), digest)
-                for split, label, name, offset, size, digest in reader
-            ]
+        rows = Rows(path.read_bytes())
         return Manifest(**source, rows=rows)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `dvc repro` to make it") from None

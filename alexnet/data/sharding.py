@@ -3,6 +3,7 @@
 import csv
 import io
 import shutil
+from array import array
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain, groupby
@@ -13,7 +14,7 @@ import numpy as np
 import simplejpeg
 
 from alexnet.data.disk import need
-from alexnet.data.manifest import SPLITS, Manifest, Row
+from alexnet.data.manifest import SPLITS, Manifest
 from alexnet.data.shards import INDEX, META
 from alexnet.data.squares import Canon, Numbered, Reject, place, refuse_many
 from alexnet.data.tar import END, write_member
@@ -56,7 +57,7 @@ def write_shards(
     rejects: list[Reject] = []
     indexes = {split: np.zeros(0, INDEX) for split in SPLITS}
     try:
-        stream = _encoded(manifest.rows, canon, quality, workers, rejects, max_rejects)
+        stream = _encoded(manifest.numbered(), canon, quality, workers, rejects, max_rejects)
         for split, entries in groupby(stream, key=lambda entry: entry[0][1].split):
             indexes[split] = _write_split(folder, split, entries)
     finally:
@@ -74,10 +75,10 @@ def write_shards(
 
 
 def _encoded(
-    rows: Sequence[Row], canon: Canon, quality: int, workers: int | None, rejects: list[Reject], max_rejects: int
+    rows: Sequence[Numbered], canon: Canon, quality: int, workers: int | None, rejects: list[Reject], max_rejects: int
 ) -> Iterator[Encoded]:
     work = partial(encode, canon=canon, quality=quality)
-    for chunk, jpegs in in_chunks(work, list(enumerate(rows)), workers=workers, title="preprocess", place=place):
+    for chunk, jpegs in in_chunks(work, rows, workers=workers, title="preprocess", place=place):
         results = [Reject(row, jpegs.reason) for _, row in chunk] if isinstance(jpegs, Lost) else jpegs
         for numbered, result in zip(chunk, results, strict=True):
             if isinstance(result, Reject):
@@ -88,19 +89,24 @@ def _encoded(
 
 
 def _write_split(folder: Path, split: str, entries: Iterator[Encoded]) -> Any:
-    index = []
+    table = array("Q")
     shard = 0
     while first := next(entries, None):
         with whole_file(folder / _shard_name(split, shard)) as file:
             for (number, row), jpeg in chain([first], entries):
                 offset = write_member(file, f"{number:08d}.jpg", jpeg)
                 write_member(file, f"{number:08d}.cls", str(row.label).encode())
-                index.append((shard, offset, len(jpeg), row.label, number))
+                table.extend((shard, offset, len(jpeg), row.label, number))
                 if file.tell() >= SHARD_BYTES:
                     break
             file.write(END)
         shard += 1
-    return np.array(index, INDEX)
+    names = INDEX.names or ()
+    columns = np.asarray(table).reshape(-1, len(names)).T
+    index = np.zeros(columns.shape[1], INDEX)
+    for name, column in zip(names, columns, strict=True):
+        index[name] = column
+    return index
 
 
 def _shard_name(split: str, shard: int) -> str:

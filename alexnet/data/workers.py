@@ -60,8 +60,8 @@ def in_chunks(
     late by the clock, which says nothing about the item, ``UserError`` is raised. Errors that ``function`` raises end the walk
     and are raised here. Results may not depend on how the items are chunked. ``title`` names the progress bar, ``place`` an item.
     """
-    chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
-    workers = min(workers or len(os.sched_getaffinity(0)), max(len(chunks), 1))
+    firsts = range(0, len(items), CHUNK)
+    workers = min(workers or len(os.sched_getaffinity(0)), max(len(firsts), 1))
     bar = tqdm(total=len(items), desc=title, unit=" images", disable=None, leave=False)
     with bar, _pool(workers) as pool:
 
@@ -87,7 +87,8 @@ def in_chunks(
                     ) from None
 
         under_way: deque[tuple[Sequence[Item], ProcessFuture[Result]]] = deque()
-        for chunk in chunks:
+        for first in firsts:
+            chunk = items[first : first + CHUNK]
             under_way.append((chunk, start(chunk)))
             if len(under_way) == AHEAD * workers:
                 yield from finish(*under_way.popleft())

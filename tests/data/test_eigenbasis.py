@@ -49,7 +49,7 @@ def test_eigenvalues_descend_and_the_largest_component_is_positive(images: Path,
 
 def test_eight_workers_give_the_numbers_of_one(images: Path, listed: Callable[[], Manifest]) -> None:
     canon = Canon(images, "encoded", 48)
-    one, eight = (collect(listed().of_split("train") * 3, canon, workers=count, max_rejects=0) for count in (1, 8))
+    one, eight = (collect(3 * list(listed().of_split("train")), canon, workers=count, max_rejects=0) for count in (1, 8))
     assert eigenbasis(one) == eigenbasis(eight)
     assert mean_image(one).tobytes() == mean_image(eight).tobytes()
 

@@ -21,6 +21,24 @@ def test_any_file_name_survives(tmp_path: Path) -> None:
     assert manifest.read(tmp_path) == written
 
 
+def test_rows_are_kept_as_text_and_give_what_a_list_gives(tmp_path: Path) -> None:
+    rows = [Row(("train", "val")[number % 2], number, f"a\n{number}.jpg", number, 5, f"{number:064}") for number in range(5000)]
+    manifest.write(tmp_path, Manifest("folder", ["a", "b"], True, "encoded", None, rows))
+    tracemalloc.start()
+    try:
+        read = manifest.read(tmp_path)
+        numbered = read.of_split("val")
+        # A list of them takes more than 500 bytes a row.
+        assert tracemalloc.get_traced_memory()[0] < 200 * len(rows)
+    finally:
+        tracemalloc.stop()
+    assert (read.rows[7], read.rows[-1], read.rows[4990:6000]) == (rows[7], rows[-1], rows[4990:])
+    assert list(numbered) == list(enumerate(rows))[1::2]
+    assert (numbered[3], numbered[-2:]) == ((7, rows[7]), [(4997, rows[4997]), (4999, rows[4999])])
+    with pytest.raises(IndexError):
+        read.rows[5000]
+
+
 def test_a_root_starts_at_the_main_repository_and_raw_without_one() -> None:
     there = Manifest("folder", [], True, "encoded", "images", [])
     assert there.folder(Path("/main"), Path("data/raw")) == Path("/main/images")
