@@ -20,6 +20,8 @@ from benchmarks.measure import Comparison, read, table
 HERE = Path(__file__).parent
 PAGE = HERE / "README.md"
 NOTES = HERE / "notes.md"
+METER = "pipeline"
+"""The measurement that leaves a table and a drawing of its own."""
 BENCHES = ("training", "pipeline", "waiting", "evaluation", "loading", "preprocessing", "eigenbasis", "memory", "workflow")
 LIMIT = 600
 """Seconds after which a measurement is given up."""
@@ -48,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     outcomes = []
     for bench in chosen.names or BENCHES:
         print(f"benchmarks.{bench}", file=sys.stderr, flush=True)
-        outcomes.append(run(bench, chosen.rounds))
+        outcomes.append(run(bench, chosen.rounds, None if chosen.names else HERE))
         if outcomes[-1].failure:
             print(f"error: benchmarks.{bench} {outcomes[-1].failure}", file=sys.stderr)
     if chosen.names:
@@ -59,12 +61,13 @@ def main(arguments: list[str] | None = None) -> int:
     return int(any(outcome.failure for outcome in outcomes))
 
 
-def run(bench: str, rounds: int | None) -> Outcome:
-    """Run a measurement as a user would, and read the figures that it leaves."""
+def run(bench: str, rounds: int | None, page: Path | None = None) -> Outcome:
+    """Run a measurement as a user would, and read the figures that it leaves. ``page``: the folder of the meter's own files."""
     with TemporaryDirectory() as folder:
         figures = Path(folder) / "figures.json"
         command = [sys.executable, "-m", f"benchmarks.{bench}", "--json", str(figures)]
         command += ["--rounds", str(rounds)] if rounds else []
+        command += ["--page", str(page)] if page and bench == METER else []
         try:
             done = subprocess.run(command, cwd=HERE.parent, stdout=subprocess.DEVNULL, timeout=LIMIT, check=False)
         except subprocess.TimeoutExpired:
@@ -89,9 +92,27 @@ def page(outcomes: list[Outcome]) -> str:
         table(comparisons),
         "## What is compared",
         "\n".join(f"- `python -m benchmarks.{outcome.bench}`: {sentence(outcome.bench)}" for outcome in outcomes),
+        *meter(),
         *([NOTES.read_text().strip()] if NOTES.is_file() else []),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def meter() -> list[str]:
+    """The part on how long ranks wait, from what ``METER`` left beside the page."""
+    rows, drawing = HERE / f"{METER}.md", HERE / f"{METER}.svg"
+    if not (rows.is_file() and drawing.is_file()):
+        return []
+    return [
+        "## How long ranks wait",
+        "The pipeline by its cuts and schedules, rank 0 · rank 1. Computing: forward, backward, gradients of weights and the "
+        "update. Idle: the rest, as measured; as it would be if each rank did the same work in the same order and waited for "
+        "nothing but its inputs; and by the formula for p ranks with v stages each of equal length and m microbatches, where "
+        "a rank idles between two batches too. A later cut gives the first rank more to do.",
+        rows.read_text().strip(),
+        "One batch, a row a rank, with the numbers of the microbatches; what is empty is waiting.",
+        f"![Timelines of both ranks under three schedules]({drawing.name})",
+    ]
 
 
 def sentence(bench: str) -> str:

@@ -78,11 +78,17 @@ def _share(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
 
 
-def take_turns(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:
-    """Run each contender once a round, every other round in reverse order; gives each one's figures."""
+def take_turns(contenders: Mapping[str, Contender], rounds: int, warm_up: bool = False) -> dict[str, list[float]]:
+    """Run each contender once a round, every other round in reverse order; gives each one's figures.
+
+    With ``warm_up`` each turn is a run that does not count and one that does: what a process found in caches and in memory has
+    gone to others while they had their turns.
+    """
     figures: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(rounds):
         for name in list(contenders) if turn % 2 == 0 else reversed(list(contenders)):
+            if warm_up:
+                contenders[name]()
             figures[name].append(contenders[name]())
     return figures
 

@@ -59,9 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
         with apart(builders) as alone:
             ranks(prepare, settings(*CUTS_AND_SCHEDULES[0]))
             contenders = {"pipeline": lambda: float(ranks(one_figure)[0]), **alone}
-            for warm_up in contenders.values():
-                warm_up()
-            figures = take_turns(contenders, chosen.rounds)
+            figures = take_turns(contenders, chosen.rounds, warm_up=True)
         metered = [run(ranks, settings(*which)) for which in CUTS_AND_SCHEDULES[: chosen.runs]]
     what = f"pipeline of {RANKS} ranks with one thread each, {chosen.precision}, {chosen.microbatches} microbatches"
     rows = [

@@ -6,9 +6,9 @@ from functools import partial
 
 import torch
 
-from alexnet.model.costs import costs
+from alexnet.model.costs import training_flops
 from alexnet.model.nets import build
-from alexnet.model.network import Network, Switches
+from alexnet.model.network import Switches
 from benchmarks import peers, steps
 from benchmarks.measure import Comparison, Contender, apart, parser, take_turns, tell
 
@@ -31,16 +31,14 @@ def main(arguments: list[str] | None = None) -> None:
             found += beside_torchvision(measured(torchvision_contenders(chosen), chosen.rounds))
         else:
             net = build("alexnet", steps.CLASSES, Switches.of(steps.paper()))
-            found += beside_plain(part, measured(plain_contenders(part, chosen), chosen.rounds), flops(net, 227))
+            found += beside_plain(part, measured(plain_contenders(part, chosen), chosen.rounds), training_flops(net, 227))
     tell(found, chosen)
 
 
 def measured(builders: Mapping[str, Callable[[], Contender]], rounds: int) -> dict[str, list[float]]:
-    """Each contender's figures, after a step that warms it up."""
+    """Each contender's figures."""
     with apart(builders) as contenders:
-        for warm_up in contenders.values():
-            warm_up()
-        return take_turns(contenders, rounds)
+        return take_turns(contenders, rounds, warm_up=True)
 
 
 def plain_contenders(precision: str, options: Namespace) -> dict[str, Callable[[], Contender]]:
@@ -81,12 +79,6 @@ def beside_torchvision(figures: Mapping[str, list[float]]) -> list[Comparison]:
         Comparison(what, "images/s", figures["ours"], "torchvision's net, float32", figures["as it comes"], 2.4),
         Comparison(what, "images/s", figures["ours"], "torchvision's net at its best, bfloat16", figures["at its best"], 0.85),
     ]
-
-
-def flops(net: Network, crop_size: int) -> float:
-    """FLOP of one image's step: forward, gradients of weights and of inputs, but for the gradient of the image itself."""
-    layers = [cost.macs for cost in costs(net, crop_size).values()]
-    return 2 * (3 * sum(layers) - layers[0])
 
 
 def _title(precision: str, microbatches: int) -> str:

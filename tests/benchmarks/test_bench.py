@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from alexnet.data.loading import Batch
 from alexnet.evaluation.predict import probabilities
+from alexnet.model.costs import training_flops
 from alexnet.parallel.runtime import Runtime
 from alexnet.settings.training import Training
 from alexnet.training import loop
@@ -41,7 +42,7 @@ def test_the_flop_of_a_step_are_those_that_torch_counts() -> None:
     net = meta_net("alexnet", steps.CLASSES, towers=1, lrn="off", dropout="off").train()
     with FlopCounterMode(display=False) as counter:
         net(torch.empty(2, 3, 227, 227, device="meta")).sum().backward()
-    assert training.flops(net, 227) == counter.get_total_flops() / 2
+    assert training_flops(net, 227) == counter.get_total_flops() / 2
 
 
 def test_rows_of_the_step_are_made_of_the_right_figures() -> None:

@@ -36,7 +36,8 @@ def card() -> Card:
     return Card.model_validate(
         {
             "net": "alexnet-32", "classes": [f"digit {i}" for i in range(10)], "size": 32, "crop_size": 28, "flip": True,
-            "eigenbasis": basis, "settings": {"precision": "float32", "threads": 1}, "crop_padding": 0, "scale": [1.0, 1.0, 1.0], "data": {},
+            "eigenbasis": basis, "settings": {"precision": "float32", "threads": 1},
+            "crop_padding": 0, "scale": [1.0, 1.0, 1.0], "data": {},
             "epoch": 1, "epochs": 1, "parameters": 1, "sha256": "",
         }
     )  # fmt: skip
