@@ -27,7 +27,7 @@ REPEATS = {"plain": 1, "one core": 3, "two cores": 6}
 
 def main(arguments: list[str] | None = None) -> None:
     """Print the table."""
-    options = parser(__doc__, rounds=7)
+    options = parser(__doc__, rounds=5)
     options.add_argument("--images", type=int, default=400, help="photographs that are made (default: %(default)s)")
     chosen = options.parse_args(arguments)
     # Not above: each worker imports this file, and would wait for scikit-learn.

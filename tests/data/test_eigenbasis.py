@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from sklearn.decomposition import PCA
 
-from alexnet.data.eigenbasis import collect, eigenbasis, mean_image, sample
+from alexnet.data.eigenbasis import collect, eigenbasis, mean_image, sample, sums
 from alexnet.data.manifest import Manifest, Row
 from alexnet.data.squares import Canon
 from alexnet.errors import UserError
@@ -52,6 +52,15 @@ def test_eight_workers_give_the_numbers_of_one(images: Path, listed: Callable[[]
     one, eight = (collect(3 * list(listed().of_split("train")), canon, workers=count, max_rejects=0) for count in (1, 8))
     assert eigenbasis(one) == eigenbasis(eight)
     assert mean_image(one).tobytes() == mean_image(eight).tobytes()
+
+
+def test_many_bright_images_do_not_run_over(images: Path, listed: Callable[[], Manifest], encoded: Callable[..., bytes]) -> None:
+    (images / "train/cat/00.jpg").write_bytes(encoded(Image.new("RGB", (8, 8), "white"), "PNG"))
+    row = next(row for row in listed().rows if row.path.endswith("cat/00.jpg"))
+    total = sums(600 * [(0, row)], Canon(images, "encoded", 8))
+    assert (total.image == 600 * 255).all()
+    assert (total.products == 600 * 64 * 255**2).all()
+    assert total.images == 600
 
 
 def test_unreadable_images_are_skipped_up_to_the_limit(images: Path, listed: Callable[[], Manifest]) -> None:

@@ -75,6 +75,8 @@ def test_an_even_area_keeps_its_colour(encoded: Callable[..., bytes]) -> None:
     for color in [(0, 0, 0), (255, 255, 255), (7, 200, 131)]:
         image = np.full((301, 399, 3), color, np.uint8)
         assert (reduced(image, 49.3, 0.2, 300.5, 256) == color).all()
+        # Many small weights, each rounded.
+        assert (reduced(image, 49.3, 0.2, 300.5, 5) == color).all()
 
 
 @pytest.mark.parametrize(("side", "size"), [(375, 256), (257, 256), (383.5, 256), (401, 64)])
