@@ -142,6 +142,22 @@ def test_one_process_gives_the_gradients_of_the_whole_batch() -> None:
         assert (ours.grad - theirs.grad).norm() <= 1e-6 * theirs.grad.norm(), name
 
 
+def test_more_threads_change_the_weights_of_three_steps_in_last_bits_alone(tiny: Path) -> None:
+    before, found = torch.get_num_threads(), []
+    data = tiny / "data"
+    for threads in (1, 2):
+        prepare_process(threads)
+        shards = Shards(data / "shards", "train"), Shards(data / "shards", "val")
+        settings = Training.read(recipe("alexnet-32", threads=threads))
+        basis, mean = read_json(data / "eigenbasis.json"), np.load(data / "mean.npy")
+        session = Session(settings, Runtime(0, 1, torch.device("cpu")), *shards, basis, mean)
+        assert [epoch.epoch for epoch in session.run(observe=lambda values, step: None)] == [1]
+        found.append(session.weights())
+    torch.set_num_threads(before)
+    for name, weight in found[0].items():
+        assert (weight - found[1][name]).norm() <= 1e-4 * weight.norm(), name
+
+
 def test_a_cut_before_fc6_leaves_the_flattening_to_the_second_stage() -> None:
     net = net_of("alexnet-32")
     stages = split(net, ("conv3", "fc6"))
