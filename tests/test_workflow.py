@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from nets import settings_of
+from nets import meta_net, settings_of
 from ruamel.yaml import YAML
 
 from alexnet.files import read_json, sha256_of
+from alexnet.model.costs import training_flops
 
 ROOT = Path(__file__).parent.parent
 
@@ -106,6 +107,13 @@ def test_one_run_of_mlflow_holds_the_training_and_the_test(repository: Path) -> 
     assert run["metrics.ten_crop_top1_error"] == pytest.approx(metrics["ten_crop"]["top1_error"])
     assert run["metrics.val_loss"] == pytest.approx(pd.read_csv(repository / "reports/train.csv")["val_loss"].iloc[-1])
     assert run["metrics.step_loss"] > 0
+    flops = training_flops(meta_net("alexnet-32"), settings_of("cifar10-32")["crop_size"])
+    assert run["metrics.gflops_per_second"] / run["metrics.images_per_second"] == pytest.approx(flops / 1e9)
+    for share in ("data_wait", "idle_rank_0", "idle_rank_1"):
+        assert 0 <= run[f"metrics.{share}"] < 1
+    # None of it in DVC's files, which are the same whatever the speed.
+    written = [path for path in (repository / "reports").rglob("*") if path.suffix in (".json", ".csv", ".md", ".html")]
+    assert not any(name in path.read_text() for path in written for name in ("images_per_second", "data_wait", "idle_rank"))
     artifacts = {path.name for path in (repository / "mlruns").rglob("*") if path.is_file()}
     assert {"alexnet.safetensors", "alexnet.json", "index.html", "metrics.json", "train.csv"} <= artifacts
 

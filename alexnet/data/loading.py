@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import simplejpeg
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alexnet.data.augment import Normalization, Views, apply
+from alexnet.data.augment import Normalization, Views, apply, apply_together
 from alexnet.data.shards import Shards
 
 AHEAD = 3
@@ -66,7 +67,9 @@ def batches(
         seen = views.of(chosen)
         # Crops have a quarter of the bytes of what is made of them: to a device they travel as they are.
         on_cpu = device.type == "cpu"
-        made = np.empty((batch_size, side, side, 3), np.float32 if on_cpu else np.uint8)
+        kind = torch.float32 if on_cpu else torch.uint8
+        batch = torch.empty((batch_size, side, side, 3), dtype=kind, pin_memory=device.type == "cuda")
+        made = batch.numpy()
 
         def fill(rows: slice) -> None:
             crops = _crops(shards, chosen[rows], seen.of(rows), normalization, side)
@@ -80,11 +83,10 @@ def batches(
             for part in parts:
                 part.result()
             made[count:] = 0
-            images = torch.from_numpy(made)
-            if not on_cpu:
-                crops, images = images[:count].to(device), torch.zeros(images.shape, device=device)
-                apply(crops, seen, normalization, out=images[:count])
-            return images.permute(0, 3, 1, 2)
+            if on_cpu:
+                return batch.permute(0, 3, 1, 2)
+            images = apply_together(batch[:count].to(device, non_blocking=True), seen, normalization)
+            return F.pad(images, (0, 0, 0, 0, 0, 0, 0, batch_size - count)) if count < batch_size else images
 
         if not workers:
             fill(slice(count))

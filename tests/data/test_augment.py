@@ -15,6 +15,7 @@ from alexnet.data.augment import (
     Normalization,
     Views,
     apply,
+    apply_together,
     center_views,
     order,
     random_views,
@@ -96,6 +97,18 @@ def test_apply_subtracts_the_mean_at_the_crops_place_then_mirrors_then_adds_the_
         expected = (expected + views.noise[image]).transpose(2, 0, 1)
         np.testing.assert_allclose(ours[image].numpy(), expected, atol=1e-4)
     assert ours.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("padding", [0, 2])
+def test_all_images_together_give_the_bits_of_one_after_the_other(padding: int) -> None:
+    random = np.random.default_rng(0)
+    views = random_views(0, 1, 30, 4 + 2 * padding, flip=True, noise=np.eye(3) * 5)
+    normalization = Normalization(torch.rand(12, 12, 3) * 255, torch.tensor([3.0, 7.0, 0.3]), padding)
+    crops = torch.from_numpy(random.integers(0, 256, (30, 8, 8, 3), dtype=np.uint8))
+    alone, together = apply(crops, views, normalization), apply_together(crops, views, normalization)
+    assert views.flip.any() and not views.flip.all()
+    assert torch.equal(alone, together)
+    assert together.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_crops_of_padded_images_see_the_means_colour_around_them(tiny: Path) -> None:
