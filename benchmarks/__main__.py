@@ -4,8 +4,10 @@ import argparse
 import ast
 import os
 import platform
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -67,13 +69,22 @@ def run(bench: str, rounds: int | None, page: Path | None = None) -> Outcome:
         figures = Path(folder) / "figures.json"
         command = [sys.executable, "-m", f"benchmarks.{bench}", "--json", str(figures)]
         command += ["--rounds", str(rounds)] if rounds else []
-        command += ["--page", str(page)] if page and bench == METER else []
+        if page and bench == METER:
+            for left in (page / f"{METER}.md", page / f"{METER}.svg"):
+                left.unlink(missing_ok=True)
+            command += ["--page", str(page)]
+        # A group of its own, so that what it started ends with it.
+        process = subprocess.Popen(command, cwd=HERE.parent, stdout=subprocess.DEVNULL, process_group=0)
         try:
-            done = subprocess.run(command, cwd=HERE.parent, stdout=subprocess.DEVNULL, timeout=LIMIT, check=False)
+            status = process.wait(LIMIT)
         except subprocess.TimeoutExpired:
             return Outcome(bench, [], f"took more than {LIMIT} seconds")
-        if done.returncode or not figures.is_file():
-            return Outcome(bench, [], f"ended with {done.returncode}" if done.returncode else "left no figures")
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if status or not figures.is_file():
+            return Outcome(bench, [], f"ended with {status}" if status else "left no figures")
         return Outcome(bench, read(figures))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import mean, median
+from statistics import mean
 
 from alexnet.parallel.meter import Span
 from alexnet.reporting.canvas import WIDTH, canvas, style, svg
@@ -32,13 +32,13 @@ class Run:
         return len(self.cuts) + 1
 
     def seconds(self) -> float:
-        """Of a batch: the median time from one batch's last work to the next one's, on the first rank."""
+        """Of a batch: the mean time from one batch's last work to the next one's, on the first rank."""
         ends = [spans[-1].end for spans in self.batches[0]]
-        return median(end - begin for begin, end in pairwise(ends))
+        return mean(end - begin for begin, end in pairwise(ends))
 
     def busy(self) -> list[float]:
-        """Seconds of a batch in which each rank computes; the median over batches."""
-        return [median(sum(span.end - span.begin for span in spans) for spans in rank) for rank in self.batches]
+        """Seconds of a batch in which each rank computes; the mean over batches."""
+        return [mean(sum(span.end - span.begin for span in spans) for spans in rank) for rank in self.batches]
 
     def idle(self) -> list[float]:
         """The measured share of waiting, of each rank."""
@@ -108,8 +108,8 @@ def table(runs: Sequence[Run]) -> str:
                 run.schedule,
                 f"{run.batch / run.seconds():.1f}",
                 " · ".join(f"{busy:.2f}" for busy in run.busy()),
-                " · ".join(f"{idle:.0%}" for idle in run.idle()),
-                " · ".join(f"{idle:.0%}" for idle in run.predicted()),
+                " · ".join(f"{max(0, idle):.0%}" for idle in run.idle()),
+                " · ".join(f"{max(0, idle):.0%}" for idle in run.predicted()),
                 f"{run.formula():.0%}" if several else "",
             )
         )

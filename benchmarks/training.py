@@ -12,7 +12,8 @@ from alexnet.model.network import Switches
 from benchmarks import peers, steps
 from benchmarks.measure import Comparison, Contender, apart, parser, take_turns, tell
 
-MICROBATCHES = (4, 1)
+MICROBATCHES = 4
+"""Of the training as it comes; in bfloat16 it is measured with one too, the whole batch at once."""
 TARGETS = {"bfloat16": 5.0, "tf32": 2.8, "float32": 2.8}
 """Of the step at that precision, beside plain PyTorch."""
 
@@ -43,15 +44,23 @@ def measured(builders: Mapping[str, Callable[[], Contender]], rounds: int) -> di
 
 def plain_contenders(precision: str, options: Namespace) -> dict[str, Callable[[], Contender]]:
     """Our step by its microbatches, the limit and plain PyTorch."""
-    own = {f"ours {parts}": partial(steps.ours, precision, parts, options.batch, options.threads) for parts in MICROBATCHES}
+    own = {
+        f"ours {parts}": partial(steps.ours, precision, parts, options.batch, options.threads)
+        for parts in microbatches_at(precision)
+    }
     limit = partial(steps.product, precision, options.threads)
     return {**own, "limit": limit, "plain": partial(peers.plain, options.batch, options.threads)}
+
+
+def microbatches_at(precision: str) -> tuple[int, ...]:
+    """Those that are measured."""
+    return (MICROBATCHES, 1) if precision == "bfloat16" else (MICROBATCHES,)
 
 
 def torchvision_contenders(options: Namespace) -> dict[str, Callable[[], Contender]]:
     """Our step as it comes, and torchvision's net twice."""
     return {
-        "ours": partial(steps.ours, "bfloat16", MICROBATCHES[0], options.batch, options.threads),
+        "ours": partial(steps.ours, "bfloat16", MICROBATCHES, options.batch, options.threads),
         "as it comes": partial(peers.torchvision, options.batch, options.threads),
         "at its best": partial(peers.best_torchvision, options.batch, options.threads),
     }
@@ -60,7 +69,7 @@ def torchvision_contenders(options: Namespace) -> dict[str, Callable[[], Contend
 def beside_plain(precision: str, figures: Mapping[str, list[float]], flop: float) -> list[Comparison]:
     """The rows of one precision; ``flop``: of one image's step."""
     rows = []
-    for parts in MICROBATCHES:
+    for parts in microbatches_at(precision):
         what, images = _title(precision, parts), figures[f"ours {parts}"]
         own = [count * flop / 1e9 for count in images]
         rows += [
@@ -74,7 +83,7 @@ def beside_plain(precision: str, figures: Mapping[str, list[float]], flop: float
 
 def beside_torchvision(figures: Mapping[str, list[float]]) -> list[Comparison]:
     """The rows of torchvision's net, which has no normalisation."""
-    what = _title("bfloat16", MICROBATCHES[0])
+    what = _title("bfloat16", MICROBATCHES)
     return [
         Comparison(what, "images/s", figures["ours"], "torchvision's net, float32", figures["as it comes"], 2.4),
         Comparison(what, "images/s", figures["ours"], "torchvision's net at its best, bfloat16", figures["at its best"], 0.85),

@@ -76,7 +76,7 @@ class Rows(Sequence[Row]):
         return isinstance(other, Sequence) and list(self) == list(other)
 
 
-class Numbered(Sequence[tuple[int, Row]]):
+class NumberedRows(Sequence[tuple[int, Row]]):
     """Some rows with their numbers, which are made when they are asked for."""
 
     def __init__(self, rows: Sequence[Row], numbers: Sequence[int]) -> None:
@@ -119,13 +119,13 @@ class Manifest:
         """The folder that the rows' paths start at; ``raw`` holds the manifest, a relative root starts at ``main``."""
         return raw if self.root is None else rooted(main, self.root)
 
-    def numbered(self) -> Numbered:
+    def numbered(self) -> NumberedRows:
         """All rows with their numbers."""
-        return Numbered(self.rows, range(len(self.rows)))
+        return NumberedRows(self.rows, range(len(self.rows)))
 
-    def of_split(self, split: str) -> Numbered:
+    def of_split(self, split: str) -> NumberedRows:
         """The rows of a split with their numbers."""
-        return Numbered(self.rows, array("Q", (number for number, row in enumerate(self.rows) if row.split == split)))
+        return NumberedRows(self.rows, array("Q", (number for number, row in enumerate(self.rows) if row.split == split)))
 
 
 def _row(record: list[str]) -> Row:

@@ -52,7 +52,7 @@ def reduced(image: NDArray[np.uint8], left: float, top: float, side: float, size
 @lru_cache(maxsize=64)
 def _vertical(extent: int, start: float, side: float, size: int) -> list[Block]:
     weights = _weights(extent, start, side, size, FIRST) * 2**BETWEEN
-    return [Block(out, taps, weights[out, taps]) for out, taps in _bands(weights, ROWS)]
+    return [Block(out, taps, weights[out, taps].copy()) for out, taps in _bands(weights, ROWS)]
 
 
 @lru_cache(maxsize=64)

@@ -136,7 +136,8 @@ def _start(pool: ProcessPool) -> None:
         resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            assert pool.active  # asking starts it
+            if not pool.active:  # asking starts it
+                raise RuntimeError("the pool of decoding processes did not start")
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if signals:

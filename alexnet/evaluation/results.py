@@ -24,6 +24,8 @@ from alexnet.model.network import Network
 
 BATCH = 64
 """Images a batch, whatever the machine; the last one is filled up, so no number depends on what it holds."""
+SIDE_BY_SIDE = 8
+"""Batches under way at the most: each takes up to a gigabyte of memory."""
 SAMPLES = 8
 """Test images shown with their first guesses, as in the paper's figure 4."""
 
@@ -52,11 +54,12 @@ def test(net: Network, mean: Tensor, shards: Shards, card: Card, device: torch.d
     """
     net = net.to(device).eval()
     threads: int = card.settings["threads"]
-    side_by_side = max(1, cores // threads) if device.type == "cpu" else 1
+    on_cpu = device.type == "cpu"
+    side_by_side = min(SIDE_BY_SIDE, max(1, cores // threads)) if on_cpu else 1
     normalization = Normalization.of(mean, card.scale, padding=0, device=device)
     center, ten_crop, tops = [], [], []
     chosen, seen = np.arange(len(shards)), center_views(len(shards), 0)
-    feed = batches(shards, chosen, seen, card.size, BATCH, normalization, device, workers=1)
+    feed = batches(shards, chosen, seen, card.size, BATCH, normalization, device, workers=1 if on_cpu else cores)
     tested = _in_turn(lambda batch: (batch, probabilities(net, cast(Tensor, batch.images), card)), feed, side_by_side, threads)
     for batch, found in tqdm(tested, "test", -(-len(shards) // BATCH), unit="batch", disable=None):
         labels = batch.labels[: batch.count]

@@ -127,6 +127,7 @@ class WeightGradients:
         part, self._running = self._running, []
         return lambda: self._form(part)
 
+    @torch.no_grad()
     def form(self) -> None:
         """Form what is once a batch. The optimiser's step may follow."""
         for layer, parts in self._whole.items():

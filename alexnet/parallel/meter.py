@@ -54,7 +54,9 @@ class Meter:
     def __init__(self, device: torch.device) -> None:
         self._gpu = device.type == "cuda"
         self._noted: list[tuple[str, int, int, Any, Any]] = []
-        self._zero: Any = self._now() if self._gpu else 0.0
+        # Events tell the time between two of them as a float32: over hours that would be too coarse, so zero moves along.
+        self._zero: Any = self._now() if self._gpu else None
+        self._passed = 0.0
         self._begun = time.perf_counter()
 
     @contextmanager
@@ -69,9 +71,12 @@ class Meter:
         if self._gpu and self._noted:
             self._noted[-1][-1].synchronize()
         noted, self._noted = self._noted, []
-        return [
+        spans = [
             Span(what, stage, microbatch, self._since(begin), self._since(end)) for what, stage, microbatch, begin, end in noted
         ]
+        if self._gpu and noted:
+            self._passed, self._zero = spans[-1].end, noted[-1][-1]
+        return spans
 
     def lap(self) -> Lap:
         """Where the time since the last call went."""
@@ -88,7 +93,7 @@ class Meter:
         return event
 
     def _since(self, mark: Any) -> float:
-        return float(self._zero.elapsed_time(mark)) / 1000 if self._gpu else mark
+        return self._passed + self._zero.elapsed_time(mark) / 1000 if self._gpu else mark
 
 
 class MeteredStage(PipelineStage):

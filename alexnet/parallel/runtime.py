@@ -27,7 +27,7 @@ class Runtime:
     rank: int
     ranks: int
     device: torch.device
-    _sent: list[tuple[dist.Work | None, torch.Tensor]] = field(default_factory=list, init=False, repr=False, compare=False)
+    _sent: list[tuple[dist.Work, torch.Tensor]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def lead(self) -> bool:
@@ -45,11 +45,13 @@ class Runtime:
         wire = torch.tensor(values, dtype=torch.float64, device=self.device)
         if self.rank == last:
             self.settle()
-            self._sent.extend((dist.isend(wire, rank), wire) for rank in range(last))
+            sends = dist.batch_isend_irecv([dist.P2POp(dist.isend, wire, rank) for rank in range(last)])
+            self._sent.extend((send, wire) for send in sends)
             if not all(map(math.isfinite, values)):
                 self.settle()
         else:
-            dist.recv(wire, src=last)
+            for receive in dist.batch_isend_irecv([dist.P2POp(dist.irecv, wire, last)]):
+                receive.wait()
         agreed: list[float] = wire.tolist()
         return agreed
 
@@ -65,9 +67,7 @@ class Runtime:
     def settle(self) -> None:
         """Wait until the others have what ``agree`` sent."""
         while self._sent:
-            work, _ = self._sent.pop()
-            if work is not None:
-                work.wait()
+            self._sent.pop()[0].wait()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -98,12 +99,12 @@ def test_the_parts_of_the_step_are_measured_and_told(monkeypatch: pytest.MonkeyP
     figures = {"ours 4": 60, "ours 1": 50, "limit": 400, "plain": 10, "ours": 60, "as it comes": 30, "at its best": 80}
     # Each a builder of a contender that always gives the same.
     made = {name: partial(partial, float, figure) for name, figure in figures.items()}
-    assert made.keys() == training.plain_contenders("float32", Namespace(batch=1, threads=1)).keys() | (
+    assert made.keys() == training.plain_contenders("bfloat16", Namespace(batch=1, threads=1)).keys() | (
         training.torchvision_contenders(Namespace(batch=1, threads=1)).keys()
     )
     monkeypatch.setattr(training, "plain_contenders", lambda precision, options: made)
     monkeypatch.setattr(training, "torchvision_contenders", lambda options: made)
-    training.main(["--only", "float32", "torchvision", "--rounds", "2", "--json", str(tmp_path / "figures.json")])
+    training.main(["--only", "bfloat16", "torchvision", "--rounds", "2", "--json", str(tmp_path / "figures.json")])
     rows = read(tmp_path / "figures.json")
     assert [row.ratio for row in rows if row.unit == "images/s"] == [6, 5, 2, 0.75]
     assert {len(row.ours) for row in rows} == {2}
@@ -222,3 +223,4 @@ def test_the_page_names_the_machine_and_versions() -> None:
 
 def test_every_measurement_has_its_command_and_its_sentence() -> None:
     assert [name for name in bench.BENCHES if bench.sentence(name) == "not there."] == []
+    assert [name for name in bench.BENCHES if not callable(import_module(f"benchmarks.{name}").main)] == []

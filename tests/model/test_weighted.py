@@ -54,12 +54,15 @@ def test_a_second_batch_adds_to_the_gradients_unless_they_were_dropped() -> None
     layer, _, input = layer_and_input("linear")
     gradients = WeightGradients(layer)
     found = []
-    for _ in range(2):
+    for batch in range(3):
+        if batch == 2:
+            layer.zero_grad()
         layer(input).square().sum().backward()
         gradients.microbatch()()
         gradients.form()
         found.append(layer.weight.grad.clone())
     torch.testing.assert_close(found[1], 2 * found[0])
+    assert torch.equal(found[2], found[0])
 
 
 def test_a_weight_is_cast_once_a_batch_and_anew_in_the_next() -> None:

@@ -17,6 +17,7 @@ from alexnet.parallel.runtime import Runtime, prepare_process
 from alexnet.settings.nets import NETS
 from alexnet.settings.training import Training
 from alexnet.training.session import Session
+from benchmarks.ranks import Ranks
 
 CUTS_AND_SCHEDULES = [
     (["conv3"], "1F1B"),
@@ -110,6 +111,16 @@ def test_every_net_may_be_cut_at_each_of_its_cuts(pair: Any, small: Path, tiny: 
 
 ONCE: dict[str, Any] = {}
 """What one process gives; no cut changes it."""
+
+
+def test_three_ranks_give_the_weights_of_one(tiny: Path) -> None:
+    pipeline = {"pipeline.ranks": 3, "pipeline.cuts": ["conv3", "fc6"], "pipeline.microbatches": 3, "batch_size": 9}
+    settings = recipe("alexnet-32", **pipeline, **{"pipeline.schedule": "InterleavedZeroBubble"})
+    figures, whole = alone(settings, tiny)
+    with Ranks(3, threads=1) as ranks:
+        results = ranks(trained, settings, tiny)
+    assert [told for told, _ in results] == 3 * [figures]
+    assert {name: value for _, weights in results for name, value in weights.items()} == whole
 
 
 def test_every_rank_gets_the_whole_net_at_the_end(pair: Any, tiny: Path) -> None:

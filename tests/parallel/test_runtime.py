@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from waiting import until
 
 from alexnet.errors import UserError
 from alexnet.parallel import runtime
@@ -21,6 +22,29 @@ def said_by(runtime: Runtime, values: list[float]) -> list[float]:
 def test_all_ranks_know_what_the_last_one_says(pair: Any) -> None:
     assert pair(said_by, [0.1, float("nan"), 1e300])[0][::2] == [10.1, 1e300 + 10]
     assert pair(said_by, [1 / 3])[0] == pair(said_by, [1 / 3])[1] == [1 / 3 + 10]
+
+
+def last_rank_first(runtime: Runtime, flag: Path) -> list[float]:
+    """Rank 0 calls ``agree`` only when rank 1 has returned from it."""
+    if runtime.rank == 0:
+        until(flag.exists)
+    said = runtime.agree([float(runtime.rank)])
+    if runtime.rank == 1:
+        flag.touch()
+    runtime.settle()
+    return said
+
+
+def test_the_last_rank_does_not_wait_for_the_others(pair: Any, tmp_path: Path) -> None:
+    assert pair(last_rank_first, tmp_path / "returned") == [[1.0], [1.0]]
+
+
+def gathered(runtime: Runtime) -> list[float]:
+    return runtime.gather(runtime.rank + 0.5)
+
+
+def test_every_rank_gathers_what_each_one_has(pair: Any) -> None:
+    assert pair(gathered) == [[0.5, 1.5], [0.5, 1.5]]
 
 
 def test_ranks_that_nobody_started_are_refused_with_the_command() -> None:
