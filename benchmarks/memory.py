@@ -26,6 +26,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Print the table."""
     options = parser(__doc__, rounds=3)
     options.add_argument("--images", type=int, default=50_000, help="images, and a tenth of them (default: %(default)s)")
+    works = list(WORKS)
+    options.add_argument("--only", nargs="+", choices=works, default=works, metavar="WORK", help=f"some of: {', '.join(works)}")
     chosen = options.parse_args(arguments)
     many, few = chosen.images, chosen.images // 10
     with TemporaryDirectory() as folder:
@@ -34,6 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
         contenders = {
             f"{name} {images}": partial(peak, work, Path(folder) / str(images))
             for name, work in WORKS.items()
+            if name in chosen.only
             for images in (many, few)
         }
         figures = take_turns(contenders, chosen.rounds)
@@ -47,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
             1.1,
             at_most=True,
         )
-        for name in WORKS
+        for name in chosen.only
     ]
     tell(rows, chosen)
 

@@ -93,7 +93,7 @@ class Meter:
         return event
 
     def _since(self, mark: Any) -> float:
-        return self._passed + self._zero.elapsed_time(mark) / 1000 if self._gpu else mark
+        return float(self._passed + self._zero.elapsed_time(mark) / 1000 if self._gpu else mark)
 
 
 class MeteredStage(PipelineStage):

@@ -1,13 +1,13 @@
-"""The bubble meter's arithmetic, and its command on two real ranks."""
+"""The bubble meter's arithmetic, and what it says of two real ranks."""
 
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from nets import settings_of
 
 from alexnet.parallel.meter import Span
 from benchmarks import bubbles, pipeline
-from benchmarks.measure import read
+from benchmarks.ranks import Ranks
 
 
 def order(rank: int, ranks: int, microbatches: int, schedule: str) -> list[Span]:
@@ -48,15 +48,17 @@ def test_idle_is_what_a_rank_does_not_compute() -> None:
     assert run.formula() == 0.5
 
 
-def test_the_command_meters_two_ranks_and_draws_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    figures = tmp_path / "figures.json"
-    options = ["--batch", "4", "--microbatches", "2", "--rounds", "1", "--runs", "1"]
-    pipeline.main([*options, "--json", str(figures), "--page", str(tmp_path)])
-    rows = read(figures)
-    assert [row.peer for row in rows] == ["one process of two threads", "one process of one thread"]
-    assert all(row.ratio > 0 for row in rows)
-    table = (tmp_path / "pipeline.md").read_text()
-    assert table.strip() in capsys.readouterr().out
-    assert table.splitlines()[2].startswith("| conv3 | InterleavedZeroBubble |")
-    words = "".join(ElementTree.parse(tmp_path / "pipeline.svg").getroot().itertext())
+def test_two_real_ranks_are_metered_and_drawn() -> None:
+    settings = {"pipeline.ranks": 2, "pipeline.cuts": ["conv3"], "pipeline.schedule": "InterleavedZeroBubble"}
+    params = settings_of("cifar10-32", batch_size=8, **settings, **{"pipeline.microbatches": 2})
+    with Ranks(2, threads=1) as ranks:
+        run = pipeline.run(ranks, params)
+    first, last = ([(span.what, span.microbatch) for span in rank[0]] for rank in run.batches)
+    done = [(what, at) for what in ("forward", "backward", "weights") for at in (0, 1)] + [("weights", -1), ("update", -1)]
+    assert sorted(first) == sorted(last) == sorted(done)
+    assert first[:2] == [("forward", 0), ("forward", 1)] and last[:2] == [("forward", 0), ("backward", 0)]
+    assert all(span.begin <= span.end for rank in run.batches for batch in rank for span in batch)
+    assert all(busy > 0 for busy in run.busy())
+    assert bubbles.table([run]).splitlines()[2].startswith("| conv3 | InterleavedZeroBubble |")
+    words = "".join(ElementTree.fromstring(bubbles.drawing([run])).itertext())
     assert "rank 0" in words and "rank 1" in words and "backward" in words
