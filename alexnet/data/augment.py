@@ -85,33 +85,28 @@ class Normalization:
         return self.padded[mirrored][top : top + side, left : left + side]
 
 
-def apply(
-    crops: Iterable[NDArray[np.uint8]], views: Views, normalization: Normalization, out: NDArray[np.float32] | None = None
-) -> Tensor:
-    """Subtract the mean, mirror, add the noise and scale, on the CPU: one image after the other, while the cache holds it.
+def apply(crops: Iterable[Tensor], views: Views, normalization: Normalization, out: Tensor | None = None) -> Tensor:
+    """Subtract the mean, mirror, add the noise and scale: one image after the other, while the cache holds it.
 
     ``crops``: uint8 (side, side, 3), cut from padded squares at the views' places but not yet mirrored. ``out``: float32
-    (N, side, side, 3), filled in; None for a new one. Gives it as (N, 3, side, side).
-
-    In numpy, which keeps to the thread that calls it: each of torch's threads would start more.
+    (N, side, side, 3), filled in, on the crops' device; None for a new one. Gives it as (N, 3, side, side).
     """
     if out is None:
         crops = list(crops)
-        out = np.empty((len(crops), *crops[0].shape), np.float32)
+        out = torch.empty((len(crops), *crops[0].shape), device=crops[0].device)
     side = out.shape[1]
-    # A line of pixels is repeated, not a pixel: what is repeated should not be short.
-    noise, scale = np.tile(views.noise, side), np.tile(normalization.scale.numpy(), side)
-    noisy, scaled = bool(noise.any()), bool((scale != 1).any())
+    # A line of pixels is repeated, not a pixel: torch is slow where what it repeats is short.
+    lines = torch.from_numpy(np.repeat(views.noise[:, None], side, 1)).to(out.device)
+    scale = normalization.scale.expand(side, 3).contiguous()
+    noisy, scaled = bool(views.noise.any()), bool((scale != 1).any())
     places = zip(views.top.tolist(), views.left.tolist(), views.flip.tolist(), strict=True)
-    for crop, image, (top, left, mirrored), line in zip(crops, out, places, noise, strict=True):
-        image[:] = crop[:, ::-1] if mirrored else crop
-        image -= normalization.part(top, left, side, mirrored).numpy()
-        lines = image.reshape(side, 3 * side)
+    for crop, image, (top, left, mirrored), line in zip(crops, out, places, lines, strict=True):
+        torch.sub(crop.flip(1) if mirrored else crop, normalization.part(top, left, side, mirrored), out=image)
         if noisy:
-            lines += line
+            image += line
         if scaled:
-            lines /= scale
-    return torch.from_numpy(out).permute(0, 3, 1, 2)
+            image /= scale
+    return out.permute(0, 3, 1, 2)
 
 
 def apply_together(crops: Tensor, views: Views, normalization: Normalization) -> Tensor:

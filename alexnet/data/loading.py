@@ -74,7 +74,7 @@ def batches(
         def fill(rows: slice) -> None:
             crops = _crops(shards, chosen[rows], seen.of(rows), normalization, side)
             if on_cpu:
-                apply(crops, seen.of(rows), normalization, out=made[rows])
+                apply(map(torch.from_numpy, crops), seen.of(rows), normalization, out=torch.from_numpy(made[rows]))
             else:
                 for row, crop in zip(made[rows], crops, strict=True):
                     row[:] = crop

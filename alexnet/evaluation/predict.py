@@ -28,8 +28,8 @@ def prepared(image: Path, card: Card, mean: Tensor) -> Tensor:
 
     Raises ``BadImage`` and ``OSError``.
     """
-    square = canonical(image.read_bytes(), card.size)
-    return apply([square], center_views(1, 0), Normalization.of(mean, card.scale, padding=0, device=mean.device))
+    square = torch.tensor(canonical(image.read_bytes(), card.size))[None]
+    return apply(square, center_views(1, 0), Normalization.of(mean, card.scale, padding=0, device=square.device))
 
 
 @torch.no_grad()

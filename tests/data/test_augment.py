@@ -87,7 +87,7 @@ def test_apply_subtracts_the_mean_at_the_crops_place_then_mirrors_then_adds_the_
         random.normal(0, 9, (4, 3)).astype("f"),
     )
     crops = np.stack([s[y : y + 8, x : x + 8] for s, y, x in zip(squares, views.top, views.left, strict=True)])
-    ours = apply(crops, views, Normalization(torch.from_numpy(mean), torch.ones(3)))
+    ours = apply(torch.from_numpy(crops), views, Normalization(torch.from_numpy(mean), torch.ones(3)))
     centred = squares.astype(np.float64) - mean
     for image in range(4):
         y, x = views.top[image], views.left[image]
@@ -104,8 +104,8 @@ def test_all_images_together_give_the_bits_of_one_after_the_other(padding: int) 
     random = np.random.default_rng(0)
     views = random_views(0, 1, 30, 4 + 2 * padding, flip=True, noise=np.eye(3) * 5)
     normalization = Normalization(torch.rand(12, 12, 3) * 255, torch.tensor([3.0, 7.0, 0.3]), padding)
-    crops = random.integers(0, 256, (30, 8, 8, 3), dtype=np.uint8)
-    alone, together = apply(crops, views, normalization), apply_together(torch.from_numpy(crops), views, normalization)
+    crops = torch.from_numpy(random.integers(0, 256, (30, 8, 8, 3), dtype=np.uint8))
+    alone, together = apply(crops, views, normalization), apply_together(crops, views, normalization)
     assert views.flip.any() and not views.flip.all()
     assert torch.equal(alone, together)
     assert together.is_contiguous(memory_format=torch.channels_last)
@@ -146,7 +146,7 @@ def test_inputs_are_the_pixels_less_the_mean_over_the_deviation_of_their_channel
     pixels, basis, image = squares
     divisor = scale_of(np.array(basis["covariance"]), scale)
     normalization = Normalization.of(torch.from_numpy(mean_of(image, mean)), divisor, 0, CPU)
-    ours = apply(pixels, center_views(len(pixels), 0), normalization).permute(0, 2, 3, 1).double().numpy()
+    ours = apply(torch.from_numpy(pixels), center_views(len(pixels), 0), normalization).permute(0, 2, 3, 1).double().numpy()
     exact = pixels.astype(np.float64)
     centred = exact - (exact.mean(0) if mean == "image" else exact.mean((0, 1, 2)))
     expected = centred / exact.std((0, 1, 2)) if scale == "unit" else centred
