@@ -67,8 +67,11 @@ def batches(
         seen = views.of(chosen)
         # Crops have a quarter of the bytes of what is made of them: to a device they travel as they are.
         on_cpu = device.type == "cpu"
-        kind = torch.float32 if on_cpu else torch.uint8
-        batch = torch.empty((batch_size, side, side, 3), dtype=kind, pin_memory=device.type == "cuda")
+        shape = (batch_size, side, side, 3)
+        # numpy asks the kernel for huge pages, torch for memory that a GPU can read by itself.
+        batch = (
+            torch.from_numpy(np.empty(shape, np.float32)) if on_cpu else torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+        )
         made = batch.numpy()
 
         def fill(rows: slice) -> None:
