@@ -93,6 +93,7 @@ def test_weights_and_their_updates_are_float32_under_bfloat16() -> None:
     for precision in (torch.float32, torch.bfloat16):
         engine = OneProcess(net_of("alexnet-32", crop_size=28), 1, precision, torch.device("cpu"))
         loss, logits[precision] = engine.step(images, torch.arange(4), torch.arange(4)) or (None, torch.empty(0))
+        engine.form_gradients()
         assert loss is not None and loss.dtype == logits[precision].dtype == torch.float32
         optimizer = build_optimizer(engine.named_parameters(), Training.read(settings_of(None, lr=0.01, weight_decay=0.0005)))
         before = {name: parameter.detach().double() for name, parameter in engine.named_parameters()}
