@@ -11,6 +11,7 @@ import simplejpeg
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from alexnet.data.augment import Normalization, Views, apply, apply_together
@@ -99,7 +100,7 @@ def batches(
         ready = finisher.submit(finish, parts)
         return lambda: Batch(ready.result(), target, count)
 
-    with ThreadPoolExecutor(max(1, workers), "decode") as pool, ThreadPoolExecutor(1, "batch") as finisher:
+    with ThreadPoolExecutor(max(1, workers), "decode", _keep_to_itself) as pool, ThreadPoolExecutor(1, "batch") as finisher:
         waiting: deque[Callable[[], Batch]] = deque()
         try:
             for first in range(0, len(order), batch_size):
@@ -111,6 +112,12 @@ def batches(
         finally:
             pool.shutdown(cancel_futures=True)
             finisher.shutdown(cancel_futures=True)
+
+
+def _keep_to_itself() -> None:
+    """Let torch's operations in this thread start no threads of their own, for which there are no cores."""
+    torch.get_num_threads()  # Asked first in a thread, torch sets it to the number of all.
+    threadpool_limits(1, user_api="openmp")
 
 
 def _crops(

@@ -1,5 +1,6 @@
 """Batches: every image once, filled up at the end, the same whatever threads make them."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,23 @@ def test_every_image_comes_once_and_the_last_batch_is_filled_up(shards: Shards) 
     assert last.images.shape == (8, 3, 227, 227)
     assert (last.labels[4:] == -100).all()
     assert not last.images[4:].any()
+
+
+def test_decoding_threads_start_no_threads_of_their_own(shards: Shards) -> None:
+    def running() -> int:
+        return len(os.listdir("/proc/self/task"))
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    torch.ones(1_000_000).add(1)  # this thread's own
+    before = running()
+    views, order = center_views(len(shards), 29), np.arange(len(shards))
+    reader = batches(shards, order, views, 227, 8, plain(100), torch.device("cpu"), workers=2)
+    next(reader)
+    assert running() - before == 3  # two that decode, and the one that finishes batches
+    assert torch.get_num_threads() == 3
+    reader.close()
+    torch.set_num_threads(threads)
 
 
 def test_a_process_that_needs_labels_alone_decodes_nothing(shards: Shards) -> None:
