@@ -5,6 +5,7 @@ weights, which nobody needs before the optimiser's step. A pipeline wins time wh
 Huang, Lin 2023), and a fully connected layer where it is formed for all microbatches in one product.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -12,57 +13,60 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class Linear(nn.Linear):
-    """torch's layer, which may leave its weights' gradient to ``WeightGradients``.
-
-    It is formed once a batch: for each microbatch, the paper's 54 million gradients of fc6 and fc7 would be written and added
-    up as often.
-    """
-
-    later: "WeightGradients | None" = None
-    once_a_batch = True
-
-    def forward(self, input: Tensor) -> Tensor:
-        if self.later is None or not torch.is_grad_enabled():
-            return super().forward(input)
-        output: Tensor = _Apart.apply(input, self.weight, self.bias, self)
-        return output
-
-    def output(self, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """(N, inputs) in, (N, units) out."""
-        return F.linear(input, weight, bias)
-
-    def input_gradient(self, gradient: Tensor, input: Tensor, weight: Tensor) -> Tensor:
-        """(N, units) in, (N, inputs) out."""
-        return gradient @ weight
-
-    def weight_gradients(self, gradient: Tensor, input: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the weight (units, inputs) and of the bias (units,)."""
-        return gradient.T @ input, gradient.sum(0, dtype=self.bias.dtype)
-
-
-class Conv2d(nn.Conv2d):
-    """torch's layer, which may leave its weights' gradient to ``WeightGradients``."""
+class Weighted(nn.Module, ABC):
+    """A layer of torch's, which may leave its weights' gradient to ``WeightGradients``. Comes before torch's class."""
 
     later: "WeightGradients | None" = None
     once_a_batch = False
+    """Whether the gradient is formed for all microbatches in one product."""
 
     def forward(self, input: Tensor) -> Tensor:
         if self.later is None or not torch.is_grad_enabled():
-            return super().forward(input)
+            return super().forward(input)  # type: ignore[no-any-return]
         output: Tensor = _Apart.apply(input, self.weight, self.bias, self)
         return output
 
+    @abstractmethod
     def output(self, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Maps (N, C, H, W) in, (N, kernels, h, w) out."""
+        """What the layer computes, with its weights in any precision."""
+
+    @abstractmethod
+    def input_gradient(self, gradient: Tensor, input: Tensor, weight: Tensor) -> Tensor:
+        """Of the input, which has its shape, from that of the output."""
+
+    @abstractmethod
+    def weight_gradients(self, gradient: Tensor, input: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the weight and of the bias, in their shapes."""
+
+
+class Linear(Weighted, nn.Linear):
+    """(N, inputs) in, (N, units) out.
+
+    For each microbatch, the paper's 54 million gradients of fc6 and fc7 would be written and added up as often.
+    """
+
+    once_a_batch = True
+
+    def output(self, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.linear(input, weight, bias)
+
+    def input_gradient(self, gradient: Tensor, input: Tensor, weight: Tensor) -> Tensor:
+        return gradient @ weight
+
+    def weight_gradients(self, gradient: Tensor, input: Tensor) -> tuple[Tensor, Tensor]:
+        return gradient.T @ input, gradient.sum(0, dtype=self.bias.dtype)
+
+
+class Conv2d(Weighted, nn.Conv2d):
+    """Maps (N, C, H, W) in, (N, kernels, h, w) out."""
+
+    def output(self, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return F.conv2d(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
     def input_gradient(self, gradient: Tensor, input: Tensor, weight: Tensor) -> Tensor:
-        """(N, kernels, h, w) in, (N, C, H, W) out."""
         return self._backward(gradient, input, weight, (True, False, False))[0]
 
     def weight_gradients(self, gradient: Tensor, input: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the weight (kernels, C / groups, h, w) and of the bias (kernels,)."""
         shape = torch.empty_like(self.weight, dtype=input.dtype)
         _, weight, bias = self._backward(gradient, input, shape, (False, True, True))
         return weight, bias
@@ -103,11 +107,11 @@ class WeightGradients:
     """
 
     def __init__(self, net: nn.Module) -> None:
-        self._running: list[tuple[Linear | Conv2d, Tensor, Tensor]] = []
-        self._whole: dict[Linear | Conv2d, list[tuple[Tensor, Tensor]]] = {}
+        self._running: list[tuple[Weighted, Tensor, Tensor]] = []
+        self._whole: dict[Weighted, list[tuple[Tensor, Tensor]]] = {}
         self._casts: dict[Tensor, Tensor] = {}
         for layer in net.modules():
-            if isinstance(layer, Linear | Conv2d):
+            if isinstance(layer, Weighted):
                 layer.later = self
 
     def cast(self, parameter: Tensor, precision: torch.dtype) -> Tensor:
@@ -118,7 +122,7 @@ class WeightGradients:
             self._casts[parameter] = parameter.to(precision)
         return self._casts[parameter]
 
-    def note(self, layer: Linear | Conv2d, input: Tensor, gradient: Tensor) -> None:
+    def note(self, layer: Weighted, input: Tensor, gradient: Tensor) -> None:
         """Keep what the backward pass of ``layer`` left."""
         self._running.append((layer, input, gradient))
 
@@ -137,7 +141,7 @@ class WeightGradients:
         self._casts.clear()
 
     @torch.no_grad()
-    def _form(self, part: list[tuple[Linear | Conv2d, Tensor, Tensor]]) -> None:
+    def _form(self, part: list[tuple[Weighted, Tensor, Tensor]]) -> None:
         for layer, input, gradient in part:
             if layer.once_a_batch:
                 self._whole.setdefault(layer, []).append((input, gradient))
@@ -146,7 +150,7 @@ class WeightGradients:
 
 
 @torch.no_grad()
-def _add(layer: Linear | Conv2d, weight: Tensor, bias: Tensor) -> None:
+def _add(layer: Weighted, weight: Tensor, bias: Tensor) -> None:
     for parameter, gradient in zip(layer.parameters(), (weight, bias), strict=True):
         if parameter.grad is None:
             parameter.grad = torch.empty_like(parameter).copy_(gradient)
