@@ -129,7 +129,10 @@ class Run:
     def _open(self) -> None:
         if self._entry is None:
             found = Entry.find(self._store, self._resume) if self._resume else []
-            self._entry = found[0] if found else Entry.create(self._store, self._name, self._resume)
+            entry = found[0] if found else Entry.create(self._store, self._name, self._resume)
+            if entry.status in ("FAILED", "KILLED"):
+                entry.reopen()
+            self._entry = entry
 
     def _send(self) -> bool:
         """Send all that waits and return whether nothing is left; what fails waits on, and keeps nothing else from going."""

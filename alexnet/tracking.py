@@ -181,6 +181,10 @@ class Entry:
         items = self._client.list_artifacts(self._id, folder)
         return {item.path for item in items if not item.is_dir}.union(*(self.files(item.path) for item in items if item.is_dir))
 
+    def reopen(self) -> None:
+        """Say that the run goes on."""
+        self._client.update_run(self._id, status="RUNNING")
+
     def end(self, status: str) -> None:
         """End the run: FINISHED, FAILED or KILLED."""
         self._client.set_terminated(self._id, status)

@@ -15,3 +15,5 @@ EVALUATION = Path("data/evaluation")
 FIGURES = Path("reports/figures")
 PAGE = Path("reports/index.html")
 SUMMARY = Path("reports/README.md")
+CHECKPOINTS = Path(".checkpoints")
+"""In the main repository."""

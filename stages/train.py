@@ -42,16 +42,17 @@ def train(settings: Params, runtime: "Runtime") -> None:
         settings = settings.model_copy(update={"init_from": str(main_repository() / settings.init_from)})
     session = Session(settings, runtime, *splits, read_json(paths.EIGENBASIS), np.load(paths.MEAN))
     need(Path(), 8 * session.parameters, "the model, with its copy for MLflow,")
+    checkpoint = session.checkpoint(main_repository() / paths.CHECKPOINTS)
     if not runtime.lead:
-        for _ in session.run(observe=lambda values, step: None):
+        for _ in session.run(lambda values, step: None, checkpoint):
             pass
         session.weights()
         return
-    with Run(Store(main_repository()), run_name(), machine=True) as record:
+    with checkpoint, Run(Store(main_repository()), run_name(), {"training": checkpoint.token}, machine=True) as record:
         record.params(flat(checked_params()) | flat({"lineage": session.lineage}))
         record.tags(run_tags() | {"data_source": session.lineage["source"]})
         epochs = []
-        for epoch in session.run(observe=record.metrics):
+        for epoch in session.run(record.metrics, checkpoint):
             epochs.append(epoch)
             write_text(paths.CURVES, pd.DataFrame(epochs).to_csv(index=False))
             record.metrics({name: value for name, value in asdict(epoch).items() if name != "epoch"}, epoch.epoch)
@@ -59,6 +60,7 @@ def train(settings: Params, runtime: "Runtime") -> None:
         record.tags({"model_sha256": card.sha256})
         for path in (paths.MODEL, paths.CARD):
             record.artifacts(path, str(path.parent))
+        checkpoint.clear()
 
 
 if __name__ == "__main__":

@@ -92,6 +92,17 @@ def test_a_run_that_fails_is_marked(store: Store) -> None:
     assert Entry.find(store, {"name": "failing"})[0].status == "FAILED"
 
 
+def test_a_run_that_goes_on_is_running_again(store: Store) -> None:
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt), Run(store, "stopped", resume={"training": "stopped"}):
+            raise KeyboardInterrupt
+    assert [entry.status for entry in Entry.find(store, {"training": "stopped"})] == ["KILLED"]
+    with Run(store, "stopped", resume={"training": "stopped"}) as run:
+        until(lambda: run._entry is not None)
+        assert [entry.status for entry in Entry.find(store, {"training": "stopped"})] == ["RUNNING"]
+    assert [entry.status for entry in Entry.find(store, {"training": "stopped"})] == ["FINISHED"]
+
+
 @contextmanager
 def training(store: Store, name: str) -> Iterator[subprocess.Popen[str]]:
     """A process in the middle of a training, which ends with the first line that it reads."""

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil  # type: ignore[import-untyped]
 import pytest
 from nets import meta_net, settings_of
 from ruamel.yaml import YAML
+from waiting import until
 
 from alexnet.files import read_json, sha256_of
 from alexnet.model.costs import training_flops
@@ -21,15 +23,19 @@ ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.timeout(600)
 
 
+def activated() -> dict[str, str]:
+    """The variables of an activated environment."""
+    drop = ("DVC_", "MLFLOW_", "GIT_", "OMP_")
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(drop)}
+    return variables | {"PATH": f"{Path(sys.executable).parent}:{variables['PATH']}"}
+
+
 def execute(folder: Path, *command: str, status: int = 0) -> str:
     """Run a command as in an activated environment and give what it printed."""
-    drop = ("DVC_", "MLFLOW_", "GIT_", "OMP_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(drop)}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     result = subprocess.run(
         command,
         cwd=folder,
-        env=environment,
+        env=activated(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -136,16 +142,6 @@ def test_another_clone_gives_the_same_lock_and_reports(repository: Path, tmp_pat
             assert path.read_bytes() == (other / path.relative_to(repository)).read_bytes(), path.name
 
 
-def test_a_temporary_experiment_lands_in_the_same_store_under_its_name(repository: Path) -> None:
-    execute(repository, "dvc", "exp", "run", "--temp", "-n", "faster", "-S", "lr=2e-3", "-S", "epochs=1")
-    table = runs(repository)
-    assert set(table["tags.mlflow.runName"]) > {"faster"}
-    run = table[table["tags.mlflow.runName"] == "faster"].iloc[0]
-    assert run["params.lr"] == 0.002
-    assert run["metrics.ten_crop_loss"] > 0
-    assert "MLflow has every run" in execute(repository, "python", "-m", "stages.track")
-
-
 def test_the_model_names_an_image(repository: Path, tmp_path: Path) -> None:
     image = repository / "data/evaluation/sample-0.jpg"
     for option in ([], ["--ten-crop"]):
@@ -162,14 +158,6 @@ def test_the_model_names_an_image(repository: Path, tmp_path: Path) -> None:
     assert len(said.splitlines()) == 1 + 6  # the good image is answered all the same
 
 
-def test_one_process_trains_the_same_model_as_two_ranks(repository: Path) -> None:
-    execute(repository, "dvc", "exp", "run", "--temp", "-n", "alone", "-S", "pipeline.ranks=1")
-    table = runs(repository)
-    alone = table[table["tags.mlflow.runName"] == "alone"].iloc[0]
-    assert alone["params.pipeline.ranks"] == 1
-    assert alone["tags.model_sha256"] == sha256_of(repository / "models/alexnet.safetensors")
-
-
 def test_a_loss_that_is_not_finite_ends_in_one_line(repository: Path) -> None:
     said = execute(repository, "dvc", "exp", "run", "--temp", "-n", "wild", "-S", "lr=1e9", status=255)
     assert said.count("error: the loss is ") == 1
@@ -177,6 +165,29 @@ def test_a_loss_that_is_not_finite_ends_in_one_line(repository: Path) -> None:
     assert "Traceback" not in said
     table = runs(repository)
     assert table[table["tags.mlflow.runName"] == "wild"].iloc[0]["status"] == "FAILED"
+
+
+def test_an_experiment_that_was_killed_goes_on_in_one_process(repository: Path) -> None:
+    """In a temporary folder, and all its processes at once, as where the power goes off."""
+    command = ("dvc", "exp", "run", "--temp", "-n", "killed", "-S", "checkpoint.minutes=1e-9")
+    with subprocess.Popen(
+        command, cwd=repository, env=activated(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as first:
+        until(lambda: any((repository / ".checkpoints").glob("*/state.json")), every=0.002)
+        dvc = psutil.Process(first.pid)
+        for process in [dvc, *dvc.children(recursive=True)]:
+            process.kill()
+    said = execute(repository, *command, "-S", "pipeline.ranks=1")
+    assert "this training goes on where it was stopped, after step " in said
+    assert not any((repository / ".checkpoints").iterdir())
+    # DVC knows the test of this model, which is that of two ranks without a stop.
+    execute(repository, "python", "-m", "stages.track")
+    table = runs(repository)
+    (run,) = table[table["tags.mlflow.runName"] == "killed"].to_dict("records")
+    assert run["status"] == "FINISHED"
+    assert run["params.checkpoint.minutes"] == 1e-9
+    assert run["metrics.ten_crop_loss"] > 0
+    assert run["tags.model_sha256"] == sha256_of(repository / "models/alexnet.safetensors")
 
 
 def test_a_wrong_setting_stops_train_before_torchrun(repository: Path, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class Lap:
     @property
     def idle(self) -> float:
         """The share of neither computing nor waiting for images: mostly waiting for other ranks."""
-        return 1 - (self.computing + self.data) / self.whole
+        return 1 - (self.computing + self.data) / self.whole if self.whole else 0.0
 
 
 class Meter:

@@ -31,6 +31,13 @@ class Loader(Section):
     """Threads that decode images beside the training; 0 for none, null to choose by the cores. Changes no number."""
 
 
+class Checkpoint(Section):
+    """The section ``checkpoint``: how a training that was stopped goes on."""
+
+    minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+    """From one saving to the next; null to save nothing. Changes no number."""
+
+
 class Training(Section):
     """The keys at the top level of params.yaml: what is trained, and how."""
 
@@ -110,3 +117,4 @@ class Training(Section):
     """CPU threads a rank. Part of the recipe: CPU kernels sum in an order that depends on it."""
     pipeline: Pipeline
     loader: Loader
+    checkpoint: Checkpoint

@@ -16,9 +16,11 @@ from alexnet.parallel.meter import Lap
 from alexnet.parallel.pipeline import IGNORE, OneProcess, Pipeline
 from alexnet.parallel.runtime import Runtime
 from alexnet.settings.training import Training
+from alexnet.training.checkpoint import Checkpoint
 from alexnet.training.optim import build_optimizer, set_rate
 from alexnet.training.progress import Progress
 from alexnet.training.schedule import SCHEDULES
+from alexnet.training.state import Epoch, State, kept_epoch
 
 Observe = Callable[[dict[str, float], int], None]
 
@@ -36,42 +38,43 @@ class Images:
     workers: int
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """A row of train.csv. Errors are fractions of 1, losses are means over images."""
-
-    epoch: int
-    lr: float
-    train_loss: float
-    train_top1_error: float
-    val_loss: float
-    val_top1_error: float
-    val_top5_error: float
-
-
-def fit(engine: OneProcess | Pipeline, images: Images, settings: Training, runtime: Runtime, observe: Observe) -> Iterator[Epoch]:
+def fit(
+    engine: OneProcess | Pipeline,
+    images: Images,
+    settings: Training,
+    runtime: Runtime,
+    observe: Observe,
+    checkpoint: Checkpoint,
+) -> Iterator[Epoch]:
     """Train ``engine`` for ``settings.epochs`` epochs and give each epoch's figures, the same on every rank.
+
+    A training that was stopped goes on from ``checkpoint``; the figures of the epochs before that are given again.
 
     ``observe`` is told of each step's ``step_loss`` and ``images_per_second`` and of the part of its time that this rank waited
     for images, ``data_wait``; after each epoch, of the part that each rank was idle, ``idle_rank_N``. When the iterator ends the
     engine holds the weights that ``settings.keep`` asks for. Raises ``UserError`` where the loss is not finite, on every rank at
     once.
     """
-    parameters = [parameter for _, parameter in engine.named_parameters()]
-    optimizer = build_optimizer(engine.named_parameters(), settings)
+    parameters = dict(engine.named_parameters())
+    optimizer = build_optimizer(parameters.items(), settings)
     schedule = SCHEDULES[settings.lr_schedule](settings)
     lr, steps = settings.lr, math.ceil(len(images.train) / settings.batch_size)
-    best, best_epoch, kept = math.inf, 0, []
-    with Progress(settings.epochs, steps, settings.batch_size, shown=runtime.lead) as progress:
-        for epoch in range(1, settings.epochs + 1):
+    state, best = checkpoint.load(parameters, optimizer)
+    epochs = list(state.epochs)
+    for figures in epochs:
+        lr = schedule.after(figures.epoch, figures.val_top1_error)
+        yield figures
+    done = (state.epoch - 1) * steps + state.steps
+    with Progress(settings.epochs, steps, settings.batch_size, done, shown=runtime.lead) as progress:
+        for epoch in range(state.epoch, settings.epochs + 1):
             set_rate(optimizer, lr)
-            sums = np.zeros(2)
+            sums = np.array([state.loss, state.wrong])
             epoch_lap = Lap()
             engine.meter.lap()
-            for step, batch in enumerate(_training_batches(engine, images, settings, epoch), (epoch - 1) * steps):
+            for step, batch in enumerate(_training_batches(engine, images, settings, epoch, state.steps), done):
                 rows = step * settings.batch_size + torch.arange(settings.batch_size, device=runtime.device)
                 told = _figures(engine.step(batch.images, batch.labels, rows), batch.labels)
-                loss, wrong, _ = runtime.agree(told)
+                loss, wrong, _, due = runtime.agree([*told, checkpoint.due()])
                 _refuse_divergence(loss, f"at step {step + 1} (epoch {epoch})", settings)
                 lap = engine.meter.lap()
                 epoch_lap += lap
@@ -83,6 +86,11 @@ def fit(engine: OneProcess | Pipeline, images: Images, settings: Training, runti
                 speed = {"images_per_second": batch.count / lap.whole, "data_wait": lap.data_wait}
                 observe({"step_loss": loss / batch.count, **speed}, step + 1)
                 progress.step(epoch, batch.count, loss / batch.count, wrong / batch.count)
+                if due:
+                    loss, wrong = sums.tolist()
+                    state = State(epoch, step + 1 - (epoch - 1) * steps, loss, wrong, tuple(epochs))
+                    checkpoint.save(state, parameters, optimizer, best)
+                    engine.meter.lap()
             idle = runtime.gather(epoch_lap.idle)
             observe({f"idle_rank_{rank}": share for rank, share in enumerate(idle)}, epoch * steps)
             val_loss, val_top1, val_top5 = validate(engine, images, settings, runtime)
@@ -90,16 +98,17 @@ def fit(engine: OneProcess | Pipeline, images: Images, settings: Training, runti
             train_loss, train_top1 = sums / len(images.train)
             figures = Epoch(epoch, lr, float(train_loss), float(train_top1), val_loss, val_top1, val_top5)
             progress.epoch(epoch, figures.train_loss, val_loss, val_top1)
-            if val_top1 < best:
-                best, best_epoch = val_top1, epoch
-                kept = [parameter.detach().clone() for parameter in parameters] if settings.keep == "best" else []
+            epochs.append(figures)
+            if settings.keep == "best" and kept_epoch(epochs, "best") == epoch:
+                best = {name: parameter.detach().clone() for name, parameter in parameters.items()}
             lr = schedule.after(epoch, val_top1)
+            state, done = State(epoch + 1), epoch * steps
             yield figures
-            if settings.early_stop and epoch - best_epoch >= settings.early_stop:
+            if settings.early_stop and epoch - kept_epoch(epochs, "best") >= settings.early_stop:
                 break
     with torch.no_grad():
-        for parameter, value in zip(parameters, kept, strict=False):
-            parameter.copy_(value)
+        for name, value in best.items():
+            parameters[name].copy_(value)
 
 
 def validate(engine: OneProcess | Pipeline, images: Images, settings: Training, runtime: Runtime) -> tuple[float, float, float]:
@@ -112,14 +121,13 @@ def validate(engine: OneProcess | Pipeline, images: Images, settings: Training, 
     return float(loss), float(top1), float(top5)
 
 
-def kept_epoch(epochs: list[Epoch], keep: str) -> int:
-    """The epoch whose weights ``fit`` leaves: the last, or the first of least validation error."""
-    return min(epochs, key=lambda row: row.val_top1_error).epoch if keep == "best" else epochs[-1].epoch
-
-
-def _training_batches(engine: OneProcess | Pipeline, images: Images, settings: Training, epoch: int) -> Iterator[Batch]:
+def _training_batches(
+    engine: OneProcess | Pipeline, images: Images, settings: Training, epoch: int, steps: int
+) -> Iterator[Batch]:
+    """The batches of an epoch but for its first ``steps``."""
     views = random_views(settings.seed, epoch, len(images.train), _margin(images, settings), images.flip, images.noise)
-    made = _batches(engine, images.train, images, order(settings.seed, epoch, len(images.train)), views, settings)
+    left = order(settings.seed, epoch, len(images.train))[steps * settings.batch_size :]
+    made = _batches(engine, images.train, images, left, views, settings)
     while True:
         with engine.meter.span("data"):
             batch = next(made, None)

@@ -15,15 +15,18 @@ EVERY = 30.0
 class Progress:
     """Loss, top-1 error, images a second and time left, on standard error."""
 
-    def __init__(self, epochs: int, steps: int, batch_size: int, shown: bool) -> None:
-        self.epochs, self.steps, self.shown = epochs, steps, shown
+    def __init__(self, epochs: int, steps: int, batch_size: int, before: int, shown: bool) -> None:
+        """``steps``: of an epoch. ``before``: steps that an earlier process did."""
+        self.epochs, self.steps, self.before, self.shown = epochs, steps, before, shown
         self.terminal = shown and sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns > 0
         self.begun = self.spoken = self.last = time.monotonic()
         self.training = 0.0
         self.done = 0
         self.images = 0
         form = "{desc} {percentage:3.0f}% |{bar}| {n}/{total} steps [{elapsed}<{remaining}{postfix}]"
-        self.bar = tqdm(total=epochs * steps, bar_format=form, disable=not self.terminal, dynamic_ncols=True, leave=False)
+        self.bar = tqdm(
+            total=epochs * steps, initial=before, bar_format=form, disable=not self.terminal, dynamic_ncols=True, leave=False
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -42,8 +45,8 @@ class Progress:
         self.bar.set_postfix_str(words, refresh=False)
         self.bar.update()
         if self.shown and not self.terminal and now - self.spoken >= EVERY:
-            left = (now - self.begun) / self.done * (self.epochs * self.steps - self.done)
-            step = (self.done - 1) % self.steps + 1
+            left = (now - self.begun) / self.done * (self.epochs * self.steps - self.before - self.done)
+            step = (self.before + self.done - 1) % self.steps + 1
             self._say(f"epoch {epoch}/{self.epochs}, step {step}/{self.steps}: {words}, {left / 60:.1f} min left")
 
     def epoch(self, epoch: int, train_loss: float, val_loss: float, val_error: float) -> None:

@@ -1,5 +1,6 @@
 """A whole training: what it reads, the engine that fits the machine, and what it leaves."""
 
+import json
 import sys
 from collections.abc import Iterator
 from hashlib import sha256
@@ -23,7 +24,11 @@ from alexnet.model.saved import start_from
 from alexnet.parallel.pipeline import OneProcess, Pipeline
 from alexnet.parallel.runtime import Runtime, supports_bfloat16
 from alexnet.settings.training import Training
-from alexnet.training.loop import Epoch, Images, Observe, fit, kept_epoch
+from alexnet.training.checkpoint import Checkpoint
+from alexnet.training.loop import Images, Observe, fit
+from alexnet.training.state import Epoch, kept_epoch
+
+PACKAGE = Path(__file__).parents[1]
 
 
 class Session:
@@ -67,7 +72,22 @@ class Session:
             f"{pipeline.microbatches} microbatches, {self.settings.precision}, {device.type}"
         )
 
-    def run(self, observe: Observe) -> Iterator[Epoch]:
+    def checkpoint(self, root: Path) -> Checkpoint:
+        """The folder of this training in ``root``; every rank calls it."""
+        minutes = self.settings.checkpoint.minutes
+        return Checkpoint(None if minutes is None else root / self.fingerprint(), minutes or 0, self.runtime)
+
+    def fingerprint(self) -> str:
+        """A hash over all that the numbers of this training depend on: settings, data, code, torch, kind of device."""
+        told = [numeric_settings(self.settings), self.origin, self.lineage, self.flip, self.eigenbasis]
+        digest = sha256(json.dumps([*told, torch.__version__, self.runtime.device.type]).encode())
+        digest.update(self.mean.numpy().tobytes())
+        for folder in ("data", "model", "parallel", "training"):
+            for path in sorted((PACKAGE / folder).rglob("*.py")):
+                digest.update(path.read_bytes())
+        return digest.hexdigest()[:16]
+
+    def run(self, observe: Observe, checkpoint: Checkpoint | None = None) -> Iterator[Epoch]:
         """Train, and give each epoch's figures; see ``fit``. ``observe`` is told of ``gflops_per_second`` too."""
         if self.runtime.lead:
             if self.settings.precision == "bfloat16" and not supports_bfloat16(self.runtime.device):
@@ -78,7 +98,9 @@ class Session:
             rate = values.get("images_per_second")
             observe(values if rate is None else values | {"gflops_per_second": rate * self.flops / 1e9}, step)
 
-        yield from fit(self.engine, self.images, self.settings, self.runtime, observe_speed)
+        yield from fit(
+            self.engine, self.images, self.settings, self.runtime, observe_speed, checkpoint or Checkpoint(None, 0, self.runtime)
+        )
 
     def weights(self) -> dict[str, Tensor]:
         """The whole net's weights; every rank calls it."""
@@ -114,7 +136,7 @@ def build_engine(net: Network, settings: Training, runtime: Runtime) -> OneProce
 
 def numeric_settings(settings: Training) -> dict[str, Any]:
     """The settings that change the numbers of a training, with dotted keys; the file of ``init_from`` is not one of them."""
-    whole = settings.model_dump(exclude={"pipeline", "loader", "init_from"}, mode="json")
+    whole = settings.model_dump(exclude={"pipeline", "loader", "checkpoint", "init_from"}, mode="json")
     return {**whole, "pipeline.microbatches": settings.pipeline.microbatches}
 
 

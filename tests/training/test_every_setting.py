@@ -53,6 +53,7 @@ ELSEWHERE = {
     "threads": "tests/stages/test_dvc_yaml.py sees it read; it changes last bits, or none",
     "pipeline": "here, below",
     "loader": "here, below",
+    "checkpoint": "tests/training/test_checkpoint.py",
 }
 
 
