@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_sample_images
 from sklearn.decomposition import IncrementalPCA
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from alexnet.data.eigenbasis import TOGETHER, Sums, add_up
 from alexnet.data.pixels import square

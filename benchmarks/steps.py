@@ -24,7 +24,9 @@ from alexnet.parallel.pipeline import OneProcess, Pipeline
 from alexnet.parallel.runtime import Runtime, prepare_process
 from alexnet.settings.training import Training
 from alexnet.training import loop
+from alexnet.training.checkpoint import Checkpoint
 from alexnet.training.session import build_engine
+from alexnet.training.state import Epoch
 from benchmarks.measure import Contender, rate
 from stages import paths, recipe
 from stages.command import read_yaml
@@ -83,7 +85,7 @@ class Feed:
         finish()
         self.passes.append((waited, time.perf_counter() - begun))
 
-    def epoch(self, training: Iterator[loop.Epoch]) -> tuple[float, float]:
+    def epoch(self, training: Iterator[Epoch]) -> tuple[float, float]:
         """Run one epoch of a training on this feed, and give what its training pass took; the validation is left out."""
         with patch.object(loop, "batches", self), redirect_stderr(StringIO()):
             next(training)
@@ -106,7 +108,9 @@ def repeated(
     normalization = Normalization.of(torch.zeros(3, 256, 256), [1.0, 1.0, 1.0], 0, runtime.device)
     whole = loop.Images(*splits, normalization, np.zeros((3, 3)), flip=True, workers=0)
     endless = settings.model_copy(update={"epochs": 10**9})
-    training = loop.fit(engine, whole, endless, runtime, observe=lambda values, step: None)
+    training = loop.fit(
+        engine, whole, endless, runtime, observe=lambda values, step: None, checkpoint=Checkpoint(None, 0, runtime)
+    )
     return lambda: size * steps / feed.epoch(training)[1]
 
 

@@ -44,12 +44,17 @@ def measured(builders: Mapping[str, Callable[[], Contender]], rounds: int) -> di
 
 def plain_contenders(precision: str, options: Namespace) -> dict[str, Callable[[], Contender]]:
     """Our step by its microbatches, the limit and plain PyTorch."""
-    own = {
+    limit = partial(steps.product, precision, options.threads)
+    plain = partial(peers.plain, options.batch, options.threads)
+    return {**own_contenders(precision, options), "limit": limit, "plain": plain}
+
+
+def own_contenders(precision: str, options: Namespace) -> dict[str, Callable[[], Contender]]:
+    """Our step by its microbatches."""
+    return {
         f"ours {parts}": partial(steps.ours, precision, parts, options.batch, options.threads)
         for parts in microbatches_at(precision)
     }
-    limit = partial(steps.product, precision, options.threads)
-    return {**own, "limit": limit, "plain": partial(peers.plain, options.batch, options.threads)}
 
 
 def microbatches_at(precision: str) -> tuple[int, ...]:
@@ -58,9 +63,9 @@ def microbatches_at(precision: str) -> tuple[int, ...]:
 
 
 def torchvision_contenders(options: Namespace) -> dict[str, Callable[[], Contender]]:
-    """Our step as it comes, and torchvision's net twice."""
+    """Our step by its microbatches, and torchvision's net twice."""
     return {
-        "ours": partial(steps.ours, "bfloat16", MICROBATCHES, options.batch, options.threads),
+        **own_contenders("bfloat16", options),
         "as it comes": partial(peers.torchvision, options.batch, options.threads),
         "at its best": partial(peers.best_torchvision, options.batch, options.threads),
     }
@@ -83,11 +88,14 @@ def beside_plain(precision: str, figures: Mapping[str, list[float]], flop: float
 
 def beside_torchvision(figures: Mapping[str, list[float]]) -> list[Comparison]:
     """The rows of torchvision's net, which has no normalisation."""
-    what = _title("bfloat16", MICROBATCHES)
-    return [
-        Comparison(what, "images/s", figures["ours"], "torchvision's net, float32", figures["as it comes"], 2.4),
-        Comparison(what, "images/s", figures["ours"], "torchvision's net at its best, bfloat16", figures["at its best"], 0.85),
-    ]
+    rows = []
+    for parts in microbatches_at("bfloat16"):
+        what, images = _title("bfloat16", parts), figures[f"ours {parts}"]
+        rows += [
+            Comparison(what, "images/s", images, "torchvision's net, float32", figures["as it comes"], 2.4),
+            Comparison(what, "images/s", images, "torchvision's net at its best, bfloat16", figures["at its best"], 0.85),
+        ]
+    return rows
 
 
 def _title(precision: str, microbatches: int) -> str:
