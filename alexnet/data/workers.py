@@ -1,7 +1,6 @@
 """Work spread over processes that may crash, compute without end or run out of memory: it costs the guilty item alone."""
 
 import ctypes
-import multiprocessing
 import os
 import resource
 import signal
@@ -11,6 +10,8 @@ from concurrent.futures import TimeoutError as Overdue
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
+from multiprocessing.context import ForkServerContext
+from multiprocessing.synchronize import RLock
 from typing import TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
@@ -109,10 +110,22 @@ def _bounded(function: Callable[[Sequence[Item]], Result], items: Sequence[Item]
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
+class _Context(ForkServerContext):
+    """Keeps the locks that it makes: the pool gives its own up before its workers end, and one that just starts misses them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._locks: list[RLock] = []
+
+    def RLock(self) -> RLock:
+        self._locks.append(super().RLock())
+        return self._locks[-1]
+
+
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPool]:
     # A server that has the libraries loaded, and no threads, forks workers in milliseconds, also in place of dead ones.
-    context = multiprocessing.get_context("forkserver")
+    context = _Context()
     context.set_forkserver_preload(["numpy", "PIL.Image", "simplejpeg"])
     pool = ProcessPool(workers, initializer=_prepare, context=context)
     before = os.environ.get("OPENBLAS_NUM_THREADS")

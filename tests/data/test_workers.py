@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Generator, Iterable, Sequence
 from functools import partial
@@ -13,6 +15,7 @@ import pytest
 from alexnet.data.workers import AHEAD, CHUNK, Lost, in_chunks
 from alexnet.errors import UserError
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 KILLER, HANGER = 40, 70
 
 
@@ -123,6 +126,39 @@ def test_an_error_for_the_user_ends_the_walk() -> None:
 
 def test_no_items_are_no_results() -> None:
     assert list(in_chunks(double, [], workers=2, title="", place=str)) == []
+
+
+SLOW_START = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from alexnet.data.workers import in_chunks
+
+mark = Path(sys.argv[1])
+
+def interrupt_once_workers_start():
+    while not mark.exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+if __name__ == "__main__":
+    threading.Thread(target=interrupt_once_workers_start, daemon=True).start()
+    try:
+        list(in_chunks(len, range(1000), workers=2, title="", place=str))
+    except KeyboardInterrupt:
+        print("interrupted")
+else:  # a worker, which loads this module before it takes what it needs from its parent
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    mark.touch()
+    time.sleep(0.5)
+"""
+
+
+def test_workers_that_are_starting_when_the_walk_ends_are_silent(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW_START)
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, tmp_path / "slow.py", tmp_path / "mark"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
 
 
 def leave_a_mark(items: Sequence[int], folder: Path) -> None:
