@@ -1,6 +1,7 @@
 """What several rooms' tests share: params.yaml, a small set of shards, and two ranks."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parent.parent
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+# A shell starts what it runs in the background deaf to Ctrl-C, which some tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

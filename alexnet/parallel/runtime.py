@@ -117,7 +117,8 @@ def prepare_process(threads: int) -> None:
     """
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # What use_deterministic_algorithms(True, warn_only=True) does, without the second that it takes to load the compiler.
+    torch.set_deterministic_debug_mode("warn")
     # Filling new memory with NaN, which this mode does by default, takes time and guards against nothing here.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
