@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,20 @@ def test_one_rank_needs_no_process_group() -> None:
         assert place == Runtime(0, 1, torch.device("cpu"))
         assert place.lead
     assert not torch.distributed.is_initialized()
+
+
+SETTINGS_OF_A_PROCESS = """
+import sys, torch
+from alexnet.parallel.runtime import prepare_process
+prepare_process(2)
+print(torch.get_num_threads(), torch.is_deterministic_algorithms_warn_only_enabled(), "torch._inductor" in sys.modules)
+"""
+
+
+def test_a_process_takes_kernels_that_repeat_themselves_and_loads_no_compiler() -> None:
+    command = [sys.executable, "-c", SETTINGS_OF_A_PROCESS]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout
+    assert said == "2 True False\n"
 
 
 def test_a_process_has_the_threads_of_its_setting() -> None:
