@@ -1,10 +1,13 @@
 """The nets: their sizes, the order of their layers, what each switch changes, and where they may be cut."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 import torch
-from nets import meta_net, net_of
+from nets import ROOT, meta_net, net_of
 from torch import Tensor, nn
 from torchvision.models import alexnet as torchvisions
 
@@ -34,6 +37,12 @@ def layers(net: nn.Module) -> dict[str, str]:
 def test_a_net_has_the_parameters_it_is_known_for(model: str, classes: int, parameters: int) -> None:
     changes = {"crop_size": 32} if model == "alexnet-32" else {}
     assert sum(parameter.numel() for parameter in meta_net(model, classes, **changes).parameters()) == parameters
+
+
+def test_a_net_is_built_without_the_compiler_which_takes_a_second_to_load() -> None:
+    code = "import sys, nets; nets.meta_net(); sys.exit('torch._dynamo' in sys.modules)"
+    folders = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    assert subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": folders}, check=False).returncode == 0
 
 
 def test_the_layers_come_in_the_papers_order() -> None:
