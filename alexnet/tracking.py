@@ -33,6 +33,9 @@ QUIET = {
 PARAMS_AT_ONCE, POINTS_AT_ONCE = 100, 1000
 """The most that one request to MLflow may carry."""
 
+HALF_LINE = 90
+"""Characters of an error's beginning, and of its end, that are told."""
+
 REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"}
 """MLflow's codes for a call that it will not take at a later try either."""
 
@@ -93,7 +96,9 @@ class Store:
     def complaint(self, error: object) -> str:
         """What fails, in words that fit into a line, without the password that an address may hold."""
         line = (str(error) or type(error).__name__).splitlines()[0]
-        return re.sub(r"//[^/\s]*@", "//", f"MLflow at {self.uri} fails ({line:.160})")
+        if len(line) > 2 * HALF_LINE:  # the cause comes last
+            line = f"{line[:HALF_LINE]} … {line[-HALF_LINE:]}"
+        return re.sub(r"//[^/\s]*@", "//", f"MLflow at {self.uri} fails ({line})")
 
 
 class Entry:

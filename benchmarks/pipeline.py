@@ -12,7 +12,7 @@ from alexnet.files import write_text
 from alexnet.model.initialization import initialize
 from alexnet.model.nets import build
 from alexnet.model.network import Switches
-from alexnet.parallel.meter import Span
+from alexnet.parallel.meter import Meter, Span
 from alexnet.parallel.runtime import Runtime
 from alexnet.settings.training import Training
 from alexnet.training.optim import build_optimizer
@@ -111,14 +111,14 @@ def one_figure(runtime: Runtime) -> float:
 
 
 def meter(runtime: Runtime, params: dict[str, Any]) -> list[list[Span]]:
-    """What this rank did in each of ``BATCHES`` batches, after one that warms it up, on the clock that ranks on CPUs share."""
+    """What this rank did in each of ``BATCHES`` batches, after one that warms it up, on a clock that all ranks share."""
     settings = Training.read(params)
     engine = build_engine(net_of(params), settings, runtime)
     optimizer = build_optimizer(engine.named_parameters(), settings)
     images, labels = steps.random_batch(settings.batch_size, settings.crop_size, steps.CLASSES, runtime.device)
     images = images.to(memory_format=torch.channels_last)
     rows = torch.arange(settings.batch_size, device=runtime.device)
-    found = []
+    found, zero = [], now_of_all(engine.meter, runtime)
     for batch in range(1 + BATCHES):
         result = engine.step(images if engine.first else None, labels, rows)
         runtime.agree([result[0].item() if result else 0.0])
@@ -128,9 +128,17 @@ def meter(runtime: Runtime, params: dict[str, Any]) -> list[list[Span]]:
             optimizer.zero_grad()
         spans = engine.meter.take()
         if batch >= 1:
-            found.append(spans)
+            found.append([span._replace(begin=span.begin - zero, end=span.end - zero) for span in spans])
     runtime.settle()
     return found
+
+
+def now_of_all(meter: Meter, runtime: Runtime) -> float:
+    """The time on this rank's meter at a moment that all ranks have in common; on a GPU each counts from its own beginning."""
+    runtime.gather(0)
+    with meter.span("update"):
+        pass
+    return meter.take()[-1].end
 
 
 def net_of(params: dict[str, Any]) -> Any:

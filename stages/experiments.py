@@ -114,8 +114,11 @@ def experiments() -> Iterator[Experiment]:
 
 
 def entry_of(store: Store, experiment: Experiment) -> Entry | None:
-    """The run of this experiment and model. An experiment's run without a model's hash was cut off, and is this one too."""
-    model = experiment.tags.get("model_sha256")
-    fitting = {model} if experiment.name == WORKSPACE else {model, None}
+    """The run of this experiment and model; else one of its name and commit that was cut off before it had a model's hash."""
+    model, commit = experiment.tags.get("model_sha256"), experiment.tags["git_commit"]
     same = Entry.find(store, {"dvc_experiment": experiment.name})
-    return next((entry for entry in same if model is None or entry.seen_tags.get("model_sha256") in fitting), None)
+    fitting = [entry for entry in same if entry.seen_tags.get("git_commit") == commit]
+    if model is not None:
+        cut_off = [entry for entry in fitting if "model_sha256" not in entry.seen_tags and experiment.name != WORKSPACE]
+        fitting = [entry for entry in same if entry.seen_tags.get("model_sha256") == model] + cut_off
+    return next(iter(fitting), None)

@@ -19,7 +19,9 @@ def main(arguments: list[str]) -> int:
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode < 0:
-            print(f"error: rank {rank} was ended by {failure.signal_name()}; run this again", file=sys.stderr)
+            name = failure.signal_name()
+            memory = "most likely memory ran out: free some or take a smaller batch_size, and " if name == "SIGKILL" else ""
+            print(f"error: rank {rank} was ended by {name}; {memory}run this again", file=sys.stderr)
         return failure.exitcode if failure.exitcode > 0 else 1
     except (SignalException, KeyboardInterrupt):
         return 130

@@ -1,5 +1,6 @@
 """Bring MLflow level with DVC: send runs that it missed, and experiments whose training DVC had no need to run."""
 
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ from stages.provenance import WORKSPACE
 
 def main() -> None:
     """Send what MLflow lacks of each trained model, one line for each; a second time there is nothing to send."""
+    # Nobody computes meanwhile, and a server that hands a model on to other storage answers late.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
     store, level = Store(main_repository()), True
     try:
         for line in (send(store, experiment) for experiment in experiments() if experiment.trained):

@@ -48,18 +48,21 @@ def train(settings: Params, runtime: "Runtime") -> None:
             pass
         session.weights()
         return
-    with checkpoint, Run(Store(main_repository()), run_name(), {"training": checkpoint.token}, machine=True) as record:
-        record.params(flat(checked_params()) | flat({"lineage": session.lineage}))
-        record.tags(run_tags() | {"data_source": session.lineage["source"]})
-        epochs = []
-        for epoch in session.run(record.metrics, checkpoint):
-            epochs.append(epoch)
-            write_text(paths.CURVES, pd.DataFrame(epochs).to_csv(index=False))
-            record.metrics({name: value for name, value in asdict(epoch).items() if name != "epoch"}, epoch.epoch)
-        card = save_model(paths.MODEL, paths.CARD, session.weights(), session.mean, session.card(epochs))
-        record.tags({"model_sha256": card.sha256})
-        for path in (paths.MODEL, paths.CARD):
-            record.artifacts(path, str(path.parent))
+    with checkpoint:
+        with Run(Store(main_repository()), run_name(), {"training": checkpoint.token}, machine=True) as record:
+            record.params(flat(checked_params()) | flat({"lineage": session.lineage}))
+            # A run that goes on has the name of the experiment that was stopped.
+            record.tags(run_tags() | {"data_source": session.lineage["source"], "mlflow.runName": run_name()})
+            epochs = []
+            for epoch in session.run(record.metrics, checkpoint):
+                epochs.append(epoch)
+                write_text(paths.CURVES, pd.DataFrame(epochs).to_csv(index=False))
+                record.metrics({name: value for name, value in asdict(epoch).items() if name != "epoch"}, epoch.epoch)
+            card = save_model(paths.MODEL, paths.CARD, session.weights(), session.mean, session.card(epochs))
+            record.tags({"model_sha256": card.sha256})
+            for path in (paths.MODEL, paths.CARD):
+                record.artifacts(path, str(path.parent))
+        # Not before: a Ctrl-C that came while MLflow got the model ends the stage here, and DVC drops what it made.
         checkpoint.clear()
 
 

@@ -45,6 +45,7 @@ def test_the_shipped_settings_are_legal(shipped: Callable[[], Params]) -> None:
         ({"lrn": False}, "lrn: False is refused: it should be 'paper', 'code' or 'off'"),
         ({"optimizer": None}, "optimizer: None is refused: it should be 'sgd', 'torch_sgd', 'adam' or 'adamw'"),
         ({"early_stop": 5}, "early_stop: 5 is refused, as plateau waits lr_patience: 5 epochs for its first drop"),
+        ({"flip": "no"}, "flip: no is refused: it should be true or false"),
         ({"lrn": None}, "lrn: null is refused, as alexnet has that switch; set it"),
         (
             {"model": "alexnet-owt"},

@@ -114,6 +114,12 @@ def test_a_complaint_is_one_line_without_the_password(tmp_path: Path, monkeypatc
     assert said == "MLflow at http://127.0.0.1:5000 fails (no answer)"
 
 
+def test_a_long_complaint_keeps_its_beginning_and_the_cause_at_its_end(tmp_path: Path) -> None:
+    said = Store(tmp_path).complaint(ValueError("the upload to " + 300 * "x" + " failed: timed out"))
+    assert "(the upload to xxx" in said and said.endswith("xxx failed: timed out)")
+    assert len(said) < 300 + len(str(tmp_path))
+
+
 def test_results_get_the_names_of_the_metrics() -> None:
     results = {"center": {"top1_error": 0.2, "loss": 1.0}, "ten_crop": {"top1_error": 0.1}, "images": 9, "classes": 3}
     assert named_results(results) == {"center_top1_error": 0.2, "center_loss": 1.0, "ten_crop_top1_error": 0.1}

@@ -34,4 +34,6 @@ def sentence(problem: Any) -> str:
     wanted = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if problem["type"] == "missing":
         return f"params.yaml: {name} is missing; add it"
+    if problem["type"].startswith("bool"):
+        wanted = "should be true or false"
     return f"params.yaml: {name}: {problem['input']} is refused: it {wanted}" if name else f"params.yaml: {wanted}"

@@ -96,7 +96,8 @@ def tracked(repository: Path) -> Store:
         store = Store(repository)
     model = {"dvc_experiment": "workspace", "model_sha256": sha256_of(repository / "models/alexnet.safetensors")}
     plain = Entry.create(store, "plain", model)
-    cut = Entry.create(store, "new", {"dvc_experiment": "new"})
+    commit = sh(repository, "git", "rev-parse", "HEAD").strip()
+    cut = Entry.create(store, "new", {"dvc_experiment": "new", "git_commit": commit})
     cut.points([("train_loss", 2.0, 1, 1_000)])
     cut.params({"lr": 0.02})
     assert plain.status == cut.status == "RUNNING"
@@ -176,6 +177,18 @@ def test_a_model_that_left_the_cache_costs_no_run(lines: Any, repository: Path) 
     (repository / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).unlink()
     assert lines() == ["uncached: sent"]
     assert lines() == ["MLflow has every run"]
+
+
+def test_a_later_training_that_was_stopped_gets_nothing_of_the_one_before(lines: Any, repository: Path, tracked: Store) -> None:
+    commit = stored_run(tracked, "new").data.tags["git_commit"]
+    for name, run_of in (("new", commit), ("uncached", "0" * 40)):
+        Entry.create(tracked, name, {"dvc_experiment": name, "git_commit": run_of, "stopped": name})
+    sh(repository, "dvc", "exp", "run", "-q", "-n", "elsewhere", "--temp", "-S", "lr=0.05")
+    Entry.create(tracked, "elsewhere", {"dvc_experiment": "elsewhere", "git_commit": "0" * 40, "stopped": "elsewhere"})
+    assert lines() == ["elsewhere: sent"]
+    for name in ("new", "uncached", "elsewhere"):
+        (stopped,) = Entry.find(tracked, {"stopped": name})
+        assert stopped.status == "RUNNING" and "model_sha256" not in stopped.seen_tags
 
 
 def test_a_server_that_is_down_is_told_in_one_line(

@@ -1,0 +1,59 @@
+"""The stage `train` where it is stopped: what it loses, and what it says."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from nets import ROOT, settings_of
+from ruamel.yaml import YAML
+
+from alexnet.tracking import Entry, Store
+
+CTRL_C_IN_AN_UPLOAD = """
+import os, signal
+from alexnet.tracking import Entry
+from stages.command import run
+from stages.train import Params, main
+
+send = Entry.artifacts
+
+def interrupted(self, path, folder):
+    os.kill(os.getpid(), signal.SIGINT)
+    send(self, path, folder)
+
+Entry.artifacts = interrupted
+run(main, Params)
+"""
+
+
+def python(folder: Path, experiment: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+    environment = kept | {"PYTHONPATH": str(ROOT), "DVC_EXP_NAME": experiment}
+    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_ctrl_c_while_mlflow_gets_the_model_costs_no_training(tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+    small = {"batch_size": 8, "epochs": 2, "lr": 0.001, "pipeline.ranks": 1, "checkpoint.minutes": 1e-9}
+    YAML().dump(settings_of("cifar10-32", **small), tmp_path / "params.yaml")
+    (tmp_path / "reports").mkdir()
+
+    stopped = python(tmp_path, "first", "-c", CTRL_C_IN_AN_UPLOAD)
+    assert stopped.returncode == 130, stopped.stderr
+    assert stopped.stderr.endswith("interrupted\n")
+    done = python(tmp_path, "second", "-m", "stages.train")
+    assert done.returncode == 0, done.stderr
+    assert "this training goes on where it was stopped, after step 3 of epoch 2" in done.stderr
+    assert not any((tmp_path / ".checkpoints").iterdir())
+    (entry,) = Entry.find(Store(tmp_path), {})
+    assert (entry.name, entry.status) == ("second", "FINISHED")
+
+
+def test_a_rank_that_the_system_killed_is_told_with_the_likely_reason(tmp_path: Path) -> None:
+    (tmp_path / "rank.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    done = python(tmp_path, "", "-m", "stages.torchrun", "--standalone", "--nproc-per-node", "1", "rank.py")
+    assert done.returncode == 1
+    advice = "most likely memory ran out: free some or take a smaller batch_size, and run this again"
+    assert done.stderr == f"error: rank 0 was ended by SIGKILL; {advice}\n"
