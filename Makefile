@@ -1,10 +1,16 @@
 # `make repro` and `make test` do all set-up: the environment in .venv is made on first use and whenever requirements.txt changes.
-# PYTHON=python3.12 chooses the interpreter it is made with, PORT=5001 the port of `make ui`.
+# PYTHON=python3.12 chooses the interpreter it is made with, PORT=5001 the port of `make ui`. To lock other versions, after a change in pyproject.toml:
+#   uv pip compile pyproject.toml --all-extras --generate-hashes --universal --no-header --python-version 3.11 -o requirements.txt
 
 PYTHON ?= python3
 PORT ?= 5000
 READY := .venv/ready
 ACTIVATE := . .venv/bin/activate &&
+INTO_VENV := --quiet --require-hashes -r
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# These would send packages elsewhere than into .venv, or keep Python from finding the stages.
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONHOME PYTHONSAFEPATH
 
 .PHONY: repro exp test lint bench ui
 
@@ -35,9 +41,12 @@ $(READY): requirements.txt
 	  || { echo "error: Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing); install it, or name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	  || { echo "error: $(PYTHON) lacks the venv module; install it (Debian, Ubuntu: apt-get install python3-venv) and run this again" >&2; exit 2; }
-	@echo "making .venv and installing requirements.txt (several GB, once)"
+	@echo "making .venv and installing requirements.txt into it: 6.4 GB, once; half a minute or more, by the network"
 	@$(PYTHON) -m venv --clear .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@awk '/^uv==/,/# via/' requirements.txt >.venv/uv.txt
+	@.venv/bin/python -m pip install $(INTO_VENV) .venv/uv.txt \
+	  && .venv/bin/uv pip install --python .venv/bin/python $(INTO_VENV) requirements.txt \
+	  || { echo "uv could not do it; pip tries, which takes some minutes longer" >&2; .venv/bin/python -m pip install $(INTO_VENV) requirements.txt; }
 	@touch $@
 
 # DVC commits in the name of a person as soon as a tracked file differs; where git knows nobody, this repository gets a name of its own.

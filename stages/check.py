@@ -3,15 +3,17 @@
 from pathlib import Path
 
 from alexnet.errors import UserError
+from alexnet.settings.processor import refuse_emulation
 from stages import paths
 from stages.command import checked_params, main_repository, run
 
 
 def main() -> None:
     """Say nothing where all is well; ``run`` has checked the settings themselves."""
-    start = checked_params()["init_from"]
-    if start is not None:
-        check_start(start, main_repository())
+    params = checked_params()
+    refuse_emulation(params["precision"])
+    if params["init_from"] is not None:
+        check_start(params["init_from"], main_repository())
 
 
 def check_start(init_from: str, main: Path) -> None:

@@ -25,6 +25,8 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
     lead = os.environ.get("RANK", "0") == "0"
     try:
         params = checked_params()
+        if section:  # The stages with settings lead to a training; a trained model can be tested on any machine.
+            importlib.import_module("alexnet.settings.processor").refuse_emulation(params["precision"])
         stage(section.read(params)) if section else stage()
     except UserError as error:
         if not lead:  # all ranks of a training stop for the same reason; one says it, in its own time

@@ -13,10 +13,13 @@ def run_name() -> str:
     """The DVC experiment's name; outside one the short commit, with ``-dirty`` where tracked files differ from it."""
     if name := os.environ.get("DVC_EXP_NAME"):
         return name
-    # What the stages themselves write is no change of the recipe.
+    return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed_code() else "")
+
+
+def changed_code() -> bool:
+    """Whether tracked files differ from the last commit, apart from those that the stages write."""
     written = [f":!{path}" for path in ("dvc.lock", paths.CURVES.parent)]
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *written)
-    return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "")
+    return bool(git("status", "--porcelain", "--untracked-files=no", "--", ".", *written))
 
 
 def run_of(model_sha256: str) -> dict[str, str]:

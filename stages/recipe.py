@@ -14,6 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from alexnet.errors import UserError
+from alexnet.settings.processor import refuse_emulation
 from alexnet.tracking import flat
 from stages import paths
 from stages.check import check_start
@@ -79,6 +80,7 @@ def experiment(names: list[str], more: list[str], name: str | None, queue: bool,
     for outcome in sweep:
         try:
             import_module("alexnet.settings.whole").check(outcome)
+            refuse_emulation(outcome["precision"])
             if outcome["init_from"] is not None:
                 check_start(outcome["init_from"], main_repository())
         except UserError as error:

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import combinations_with_replacement
 from typing import Any
 
+import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +17,8 @@ from alexnet.errors import UserError
 
 TOGETHER = 32
 """Squares whose sum is taken in 16 bits, which would hold 257 of them."""
+DIGITS = 50
+"""Decimal digits that the eigenbasis is computed to, before it is rounded to double precision once."""
 
 
 @dataclass
@@ -99,7 +102,7 @@ def eigenbasis(total: Sums) -> dict[str, Any]:
             for i in range(3)
         ]
     )
-    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = eigh(covariance)
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), range(3)])
     return {
@@ -110,6 +113,16 @@ def eigenbasis(total: Sums) -> dict[str, Any]:
         "eigenvectors": vectors.tolist(),
         "order": "RGB",
     }
+
+
+def eigh(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eigenvalues, ascending, and eigenvectors, in columns, of a small symmetric matrix: the same bits on every processor.
+
+    The last digits of LAPACK's depend on the vector instructions that its kernels are written for.
+    """
+    with mpmath.workdps(DIGITS):
+        values, vectors = mpmath.eigsy(mpmath.matrix(matrix.tolist()))
+        return np.array(values, np.float64).ravel(), np.array(vectors.tolist(), np.float64)
 
 
 def mean_image(total: Sums) -> NDArray[np.float32]:

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
 from alexnet.errors import UserError
+from alexnet.settings.processor import has_bfloat16
 
 TIMEOUT = timedelta(minutes=10)
 """How long a rank waits for another before it gives up."""
@@ -145,10 +145,6 @@ def _die_with_parent() -> None:
         prctl(set_parent_death_signal, signal.SIGKILL)
 
 
-def supports_bfloat16(device: torch.device, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def supports_bfloat16(device: torch.device) -> bool:
     """Whether the device computes in bfloat16 by instructions of its own."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    lines = cpuinfo.read_text(errors="ignore").splitlines() if cpuinfo.exists() else []
-    flags = {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split()}
-    return not flags.isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False)) if device.type == "cuda" else has_bfloat16()

@@ -23,6 +23,7 @@ from alexnet.model.network import Network, Switches
 from alexnet.model.saved import start_from
 from alexnet.parallel.pipeline import OneProcess, Pipeline
 from alexnet.parallel.runtime import Runtime, supports_bfloat16
+from alexnet.settings.processor import refuse_emulation
 from alexnet.settings.training import Training
 from alexnet.training.checkpoint import Checkpoint
 from alexnet.training.loop import Images, Observe, fit
@@ -38,6 +39,7 @@ class Session:
         self, settings: Training, runtime: Runtime, train: Shards, val: Shards, eigenbasis: dict[str, Any], mean: np.ndarray
     ) -> None:
         """``mean``: the mean image, (3, size, size). Raises ``UserError`` where settings and data do not fit."""
+        refuse_emulation(settings.precision, supports_bfloat16(runtime.device))
         self.settings, self.runtime, self.eigenbasis = settings, runtime, eigenbasis
         self.meta = train.meta
         self.classes: list[str] = self.meta["classes"]
@@ -90,8 +92,6 @@ class Session:
     def run(self, observe: Observe, checkpoint: Checkpoint | None = None) -> Iterator[Epoch]:
         """Train, and give each epoch's figures; see ``fit``. ``observe`` is told of ``gflops_per_second`` too."""
         if self.runtime.lead:
-            if self.settings.precision == "bfloat16" and not supports_bfloat16(self.runtime.device):
-                print("no bfloat16 instructions here, so this is slow; precision=float32 would be faster", file=sys.stderr)
             print(self.describe(), file=sys.stderr)
 
         def observe_speed(values: dict[str, float], step: int) -> None:

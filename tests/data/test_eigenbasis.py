@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from sklearn.decomposition import PCA
 
-from alexnet.data.eigenbasis import collect, eigenbasis, mean_image, sample, sums
+from alexnet.data.eigenbasis import collect, eigenbasis, eigh, mean_image, sample, sums
 from alexnet.data.manifest import Manifest, Row
 from alexnet.data.squares import Canon
 from alexnet.errors import UserError
@@ -45,6 +45,17 @@ def test_eigenvalues_descend_and_the_largest_component_is_positive(images: Path,
     assert basis["eigenvalues"] == sorted(basis["eigenvalues"], reverse=True)
     vectors = np.array(basis["eigenvectors"])
     assert all(column[np.abs(column).argmax()] > 0 for column in vectors.T)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2, 3])
+def test_the_eigenbasis_equals_lapacks_to_twelve_digits(rank: int) -> None:
+    factors = np.random.default_rng(rank).normal(size=(100, 3, rank)) * 100
+    for matrix in factors @ factors.transpose(0, 2, 1):
+        values, vectors = eigh(matrix)
+        largest = max(values[-1], 1.0)
+        np.testing.assert_allclose(values, np.linalg.eigh(matrix).eigenvalues, rtol=0, atol=1e-12 * largest)
+        np.testing.assert_allclose(vectors @ np.diag(values) @ vectors.T, matrix, rtol=0, atol=1e-12 * largest)
+        np.testing.assert_allclose(vectors.T @ vectors, np.eye(3), rtol=0, atol=1e-12)
 
 
 def test_eight_workers_give_the_numbers_of_one(images: Path, listed: Callable[[], Manifest]) -> None:

@@ -14,7 +14,7 @@ from waiting import until
 
 from alexnet.errors import UserError
 from alexnet.parallel import runtime
-from alexnet.parallel.runtime import Runtime, join, prepare_process, supports_bfloat16
+from alexnet.parallel.runtime import Runtime, join, prepare_process
 
 
 def said_by(runtime: Runtime, values: list[float]) -> list[float]:
@@ -107,17 +107,3 @@ def test_the_launchers_sigterm_becomes_an_exit_and_is_given_back() -> None:
         time.sleep(5)
     assert ending.value.code == 143
     assert signal.getsignal(signal.SIGTERM) == before
-
-
-@pytest.mark.parametrize(
-    ("cpuinfo", "supported"),
-    [
-        ("flags\t\t: fpu avx512f avx512_bf16 amx_tile\n", True),
-        ("flags\t\t: fpu amx_bf16\n", True),
-        ("Features\t: fp asimd bf16\n", True),
-        ("flags\t\t: fpu avx2 avx512f\nmodel name\t: bf16\n", False),
-    ],
-)
-def test_bfloat16_support_is_read_from_the_cpus_flags(tmp_path: Path, cpuinfo: str, supported: bool) -> None:
-    (tmp_path / "cpuinfo").write_text(cpuinfo)
-    assert supports_bfloat16(torch.device("cpu"), tmp_path / "cpuinfo") == supported

@@ -1,0 +1,54 @@
+"""The Makefile makes the environment by itself, whatever pip is told by the variables of the person who types `make`."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+WHEEL = "probe-1.0-py3-none-any.whl"
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A folder with the Makefile, and a requirements.txt of one package, which lies in it as a wheel; uv cannot be had."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    with zipfile.ZipFile(tmp_path / WHEEL, "w") as wheel:
+        wheel.writestr("probe.py", "")
+        wheel.writestr("probe-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: probe\nVersion: 1.0\n")
+        wheel.writestr("probe-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("probe-1.0.dist-info/RECORD", "probe.py,,\n")
+    require(tmp_path, hashlib.sha256((tmp_path / WHEEL).read_bytes()).hexdigest())
+    return tmp_path
+
+
+def require(clone: Path, sha256: str) -> None:
+    (clone / "requirements.txt").write_text(f"probe==1.0 --hash=sha256:{sha256}\n")
+
+
+def make(clone: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(clone), "MAKEFLAGS": "", "MAKELEVEL": ""}
+    environment = os.environ | offline | variables
+    return subprocess.run(["make", ".venv/ready"], cwd=clone, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_packages_go_into_the_environment_whatever_pip_is_told(clone: Path) -> None:
+    elsewhere = clone / "elsewhere"
+    done = make(clone, PIP_USER="1", PIP_TARGET=str(elsewhere), PIP_PREFIX=str(elsewhere), PYTHONSAFEPATH="1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("making .venv and installing requirements.txt into it")
+    assert "uv could not do it; pip tries" in done.stderr
+    assert subprocess.run([clone / ".venv/bin/python", "-c", "import probe"], cwd=ROOT, check=True)
+    assert not elsewhere.exists()
+
+
+def test_an_environment_with_a_wrong_package_is_not_ready(clone: Path) -> None:
+    require(clone, "0" * 64)
+    done = make(clone)
+    assert done.returncode == 2
+    assert "DO NOT MATCH THE HASHES" in done.stderr
+    assert not (clone / ".venv/ready").exists()
