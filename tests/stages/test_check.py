@@ -20,7 +20,7 @@ LARGE = {"PIL", "dvc", "jinja2", "matplotlib", "mlflow", "numpy", "pandas", "req
 def command(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": str(Path(sys.executable).parent), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"} | variables
     return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=240
     )
 
 
