@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from alexnet.errors import UserError
+from alexnet.names import printable
 
 
 def main() -> None:
@@ -50,14 +51,14 @@ def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> int:
             square = prepared(path, card, mean)
         except (OSError, BadImage) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            print(f"error: {path} cannot be read as an image ({reason}); give another file", file=sys.stderr)
+            print(f"error: {printable(path)} cannot be read as an image ({reason}); give another file", file=sys.stderr)
             status = 2
             continue
         found = probabilities(net, square, card)
         likely, labels = (found.ten_crop if ten_crop else found.center)[0].topk(min(5, len(card.classes)))
-        print(path)
+        print(printable(path))
         for probability, label in zip(likely.tolist(), labels.tolist(), strict=True):
-            print(f"  {probability:6.1%}  {card.classes[label]}")
+            print(f"  {probability:6.1%}  {printable(card.classes[label])}")
     return status
 
 

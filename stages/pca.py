@@ -2,11 +2,6 @@
 
 import sys
 
-import numpy as np
-
-from alexnet.data import eigenbasis, manifest
-from alexnet.data.squares import Canon
-from alexnet.files import whole_file, write_json
 from alexnet.settings.data import Canon as Size
 from alexnet.settings.data import Pca, Rejects
 from alexnet.settings.section import Section
@@ -24,6 +19,13 @@ class Params(Section):
 
 def main(params: Params) -> None:
     """Write ``eigenbasis.json`` and ``mean.npy``."""
+    # Imported here, as params.yaml is checked first.
+    import numpy as np
+
+    from alexnet.data import eigenbasis, manifest
+    from alexnet.data.squares import Canon
+    from alexnet.files import whole_file, write_json
+
     listed = manifest.read(paths.RAW)
     canon = Canon(listed.folder(main_repository(), paths.RAW), listed.pixels, params.preprocess.size)
     rows = eigenbasis.sample(listed.of_split("train"), params.pca.images)

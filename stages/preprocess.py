@@ -2,8 +2,6 @@
 
 import sys
 
-from alexnet.data import manifest, sharding
-from alexnet.data.squares import Canon
 from alexnet.settings.data import Preprocess, Rejects
 from alexnet.settings.section import Section
 from stages import paths
@@ -19,6 +17,10 @@ class Params(Section):
 
 def main(params: Params) -> None:
     """Write the shards, their indexes, ``meta.json`` and ``rejects.csv``."""
+    # Imported here, as params.yaml is checked first.
+    from alexnet.data import manifest, sharding
+    from alexnet.data.squares import Canon
+
     listed = manifest.read(paths.RAW)
     settings = params.preprocess
     canon = Canon(listed.folder(main_repository(), paths.RAW), listed.pixels, settings.size)

@@ -1,16 +1,18 @@
 """Make the pages and pictures of the report."""
 
-from alexnet.background import Run
-from alexnet.reporting.pages import write_report
-from alexnet.reporting.results import read_results
-from alexnet.tracking import Store
 from stages import paths
 from stages.command import main_repository, run
-from stages.provenance import run_name, run_of, run_tags
 
 
 def main() -> None:
     """Read what pca, train and evaluate left; write ``reports/``, and send it to MLflow."""
+    # Imported here, as params.yaml is checked first and matplotlib takes a second.
+    from alexnet.background import Run
+    from alexnet.reporting.pages import write_report
+    from alexnet.reporting.results import read_results
+    from alexnet.tracking import Store
+    from stages.provenance import run_name, run_of, run_tags
+
     results = read_results(
         card=paths.CARD,
         curves=paths.CURVES,

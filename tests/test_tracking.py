@@ -31,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     root = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        subprocess.run([sys.executable, "-c", FOUR, str(root)], check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", FOUR, str(root)], check=True, timeout=240)
         return Store(root)
 
 

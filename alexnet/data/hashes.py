@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from alexnet.data.manifest import WHOLE_FILE, Row
 from alexnet.errors import UserError
+from alexnet.names import printable
 
 THREADS = 8
 BATCH = 4096
@@ -44,5 +45,5 @@ def _hashed(row: Row, root: Path) -> Row:
                 digest.update(block)
                 size += len(block)
     except OSError as error:
-        raise UserError(f"{root / row.path} cannot be read ({error.strerror}); mend or remove it") from None
+        raise UserError(f"{printable(root / row.path)} cannot be read ({error.strerror}); mend or remove it") from None
     return row._replace(bytes=size, sha256=digest.hexdigest())

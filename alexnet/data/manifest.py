@@ -11,6 +11,7 @@ from typing import NamedTuple, overload
 
 from alexnet.errors import UserError
 from alexnet.files import read_json, write_bytes, write_json
+from alexnet.names import printable
 
 SPLITS = ("train", "val", "test")
 WHOLE_FILE = -1
@@ -32,7 +33,7 @@ class Row(NamedTuple):
     @property
     def place(self) -> str:
         """The image in words, for messages."""
-        return f"{self.path} at byte {self.offset}" if self.offset else self.path
+        return printable(f"{self.path} at byte {self.offset}" if self.offset else self.path)
 
 
 class Rows(Sequence[Row]):
@@ -141,7 +142,7 @@ def rooted(main: Path, root: str) -> Path:
 def write(folder: Path, manifest: Manifest) -> None:
     """Write ``source.json`` and ``manifest.csv`` into ``folder``."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(Row._fields)
     writer.writerows(manifest.rows)
     write_bytes(folder / "manifest.csv", text.getvalue().encode(*ENCODING))
@@ -187,6 +188,6 @@ def read_image(root: Path, row: Row) -> bytes:
 def changed(root: Path, row: Row, why: str) -> UserError:
     """The answer to an image that is no longer what the manifest says."""
     return UserError(
-        f"{root / row.path} has changed since it was listed ({why}); "
+        f"{printable(root / row.path)} has changed since it was listed ({why}); "
         "run `dvc repro -f -s download` to list the images again, then `dvc repro`"
     )

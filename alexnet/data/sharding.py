@@ -21,6 +21,7 @@ from alexnet.data.tar import END, write_member
 from alexnet.data.workers import Lost, in_chunks
 from alexnet.errors import UserError
 from alexnet.files import sha256_of, whole_file, write_bytes, write_json
+from alexnet.names import printable
 
 SHARD_BYTES = 500_000_000
 """A tar is ended once it is this large."""
@@ -124,7 +125,7 @@ def _summary(folder: Path, split: str, index: Any, classes: int) -> dict[str, An
 
 def _write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(("split", "path", "offset", "reason"))
     writer.writerows((row.split, row.path, row.offset, reason) for row, reason in rejects)
     write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))
@@ -133,7 +134,7 @@ def _write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
 def _refuse_empty(splits: dict[str, dict[str, Any]], classes: Sequence[str], folder: Path) -> None:
     empty = [name for name, count in zip(classes, splits["train"]["per_class"], strict=True) if not count]
     if empty:
-        raise UserError(f"class {empty[0]} has no training image that can be read; see {folder / 'rejects.csv'}")
+        raise UserError(f"class {printable(empty[0])} has no training image that can be read; see {folder / 'rejects.csv'}")
     for split, summary in splits.items():
         if not summary["images"]:
             raise UserError(f"the {split} split has no image that can be read; see {folder / 'rejects.csv'}")

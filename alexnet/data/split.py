@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from alexnet.data.manifest import SPLITS, Row
 from alexnet.errors import UserError
+from alexnet.names import printable
 
 
 def lot(*parts: object) -> bytes:
@@ -31,7 +32,7 @@ def draw(
         count = max(1, round(fraction * len(positions)))
         if count >= len(positions):
             raise UserError(
-                f"class {classes[label]} has {len(positions)} images left for training, too few to take "
+                f"class {printable(classes[label])} has {len(positions)} images left for training, too few to take "
                 f"data.{purpose}_fraction: {fraction} of them for {purpose}; add images, or a folder {purpose} of their own"
             )
         drawn.update(sorted(positions, key=lambda position: lot(seed, purpose, keys[position]))[:count])

@@ -1,5 +1,6 @@
 """The test of a split: errors, tables, and the files that the report draws from."""
 
+import csv
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -142,9 +143,9 @@ def write(folder: Path, results: Results, net: Network, shards: Shards, card: Ca
     per_class.insert(0, "images", by_class.size().reindex(card.classes, fill_value=0))
     confusion = confusion_matrix(results.actual, ten["predicted"], labels=range(len(names)))
     table = pd.DataFrame(confusion, index=pd.Index(names, name="actual"), columns=names)
-    write_text(folder / "predictions.csv", predictions.to_csv(index=False))
-    write_text(folder / "per_class.csv", per_class.to_csv(index_label="class"))
-    write_text(folder / "confusion.csv", table.to_csv())
+    write_text(folder / "predictions.csv", predictions.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
+    write_text(folder / "per_class.csv", per_class.to_csv(index_label="class", quoting=csv.QUOTE_NONNUMERIC))
+    write_text(folder / "confusion.csv", table.to_csv(quoting=csv.QUOTE_NONNUMERIC))
     kernels = dict(net.named_parameters())["conv1.weight"].detach().cpu().numpy()
     with whole_file(folder / "kernels.npy") as file:
         np.save(file, np.ascontiguousarray(kernels))

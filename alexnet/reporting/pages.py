@@ -141,10 +141,15 @@ def _environment() -> Environment:
         "short": lambda number: f"{number:.3g}",
         "signed": lambda number: f"{number:+.2f}".replace("-", "−"),
         "setting": lambda value: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False).replace('"', ""),
-        "md": lambda text: re.sub(r"([\\`*_\[\]<>|~#&])", r"\\\1", str(text)).replace("\n", " "),
+        "md": _markdown,
         "shortened": shortened,
     }
     return environment
+
+
+def _markdown(text: object) -> str:
+    # GitHub takes what stands between two dollars for a formula, and this is its way out; a backslash is none.
+    return re.sub(r"([\\`*_\[\]<>|~#&])", r"\\\1", str(text)).replace("$", "<span>$</span>")
 
 
 def _draw_sample(sample: Sample) -> str:

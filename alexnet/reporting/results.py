@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from alexnet.errors import UserError
 from alexnet.files import read_json
 from alexnet.model.card import Card, read_card
+from alexnet.names import printable
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Results:
-    """All that the report shows. The JSON parts keep the shape of their files."""
+    """All that the report shows. The JSON parts keep the shape of their files; classes go by their printable names."""
 
     card: Card
     metrics: dict[str, Any]
@@ -74,7 +75,7 @@ def read_results(card: Path, curves: Path, metrics: Path, eigenbasis: Path, mean
     Raises ``UserError`` where a file is missing or damaged.
     """
     return Results(
-        card=read_card(card),
+        card=_read_card(card),
         metrics=read_json(metrics),
         eigenbasis=read_json(eigenbasis),
         curves=_read_curves(curves),
@@ -85,6 +86,11 @@ def read_results(card: Path, curves: Path, metrics: Path, eigenbasis: Path, mean
         predictions=_read_predictions(evaluation / "predictions.csv"),
         samples=_read_samples(evaluation / "samples.json"),
     )
+
+
+def _read_card(path: Path) -> Card:
+    card = read_card(path)
+    return card.model_copy(update={"classes": [printable(name) for name in card.classes]})
 
 
 @contextmanager
@@ -129,7 +135,7 @@ def _read_per_class(path: Path) -> list[ClassErrors]:
     with _reading(path):
         return [
             ClassErrors(
-                name=row["class"],
+                name=printable(row["class"]),
                 images=int(row["images"]),
                 center_top1_error=float(row["center_top1_error"] or "nan"),
                 top1_error=float(row["top1_error"] or "nan"),
@@ -144,8 +150,8 @@ def _read_predictions(path: Path) -> list[Prediction]:
         return [
             Prediction(
                 row=int(row["row"]),
-                actual=row["actual"],
-                predicted=row["predicted"],
+                actual=printable(row["actual"]),
+                predicted=printable(row["predicted"]),
                 rank_of_actual=int(row["rank_of_actual"]),
                 probability=float(row["probability"]),
             )
@@ -159,8 +165,8 @@ def _read_samples(path: Path) -> list[Sample]:
         wanted = [
             (
                 path.with_name(entry["file"]),
-                entry["actual"],
-                [(guess["class"], float(guess["probability"])) for guess in entry["top"]],
+                printable(entry["actual"]),
+                [(printable(guess["class"]), float(guess["probability"])) for guess in entry["top"]],
             )
             for entry in described
         ]

@@ -1,10 +1,11 @@
 """What of the results is worth a table: intervals, best and worst classes, confused pairs, surest mistakes."""
 
 from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from alexnet.reporting.results import ClassErrors, Prediction
 
@@ -21,8 +22,10 @@ class Pair:
 
 def interval(error: float, images: int) -> tuple[float, float]:
     """The 95 % interval of an error rate (a fraction of 1) measured on so many images: Wilson's, which suits rates near 0."""
-    low, high = binomtest(round(error * images), images).proportion_ci(0.95, method="wilson")
-    return float(low), float(high)
+    z = NormalDist().inv_cdf(0.975)
+    middle, spread = error + z**2 / (2 * images), z * sqrt(error * (1 - error) / images + (z / (2 * images)) ** 2)
+    low, high = ((middle + sign * spread) / (1 + z**2 / images) for sign in (-1, 1))
+    return max(low, 0.0), min(high, 1.0)
 
 
 def worst_and_best(classes: list[ClassErrors], each: int) -> tuple[list[ClassErrors], list[ClassErrors]]:

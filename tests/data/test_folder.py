@@ -116,6 +116,12 @@ def test_what_is_wrong_is_said_by_name(images: Path, collect: Callable[..., Mani
     (images / "train/emu/one.jpg").touch()
     with pytest.raises(UserError, match="class emu has 1 images"):
         collect()
+    (images / "train/emu").rename(images / "train/line\nbreak\r")
+    with pytest.raises(UserError, match=r"^class line\\nbreak\\r has 1 images.*$"):
+        collect()
+    (images / "train/line\nbreak\r/one.jpg").unlink()
+    with pytest.raises(UserError, match=r"^class line\\nbreak\\r is empty: .*/train/line\\nbreak\\r holds no .*$"):
+        collect()
     (images / "train").rename(images / "training")
     with pytest.raises(UserError, match="has no folder train"):
         collect()

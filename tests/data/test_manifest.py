@@ -14,7 +14,17 @@ from alexnet.errors import UserError
 
 
 def test_any_file_name_survives(tmp_path: Path) -> None:
-    names = ["a,b.jpg", 'quo"te.jpg', "new\nline.jpg", "ü.jpg", os.fsdecode(b"not-utf8-\xff.jpg")]
+    names = [
+        "a,b.jpg",
+        'quo"te.jpg',
+        "new\nline.jpg",
+        "\r",
+        "a\rb.jpg",
+        "cr\r",
+        "crlf\r\n",
+        "ü.jpg",
+        os.fsdecode(b"not-utf8-\xff.jpg"),
+    ]
     rows = [Row("train", 0, name, 0, 5, "00") for name in names]
     written = Manifest("folder", ["Käse"], True, "encoded", "~/images", rows)
     manifest.write(tmp_path, written)

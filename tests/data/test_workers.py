@@ -92,7 +92,7 @@ def test_a_worker_killed_midway_costs_only_its_item() -> None:
 def test_an_item_that_computes_without_end_costs_only_itself() -> None:
     items = list(range(3 * CHUNK))
     expected = [(item, "decoder computed for more than 0.3 s" if item == HANGER else 2 * item) for item in items]
-    assert flat(in_chunks(double_but_compute, items, workers=2, title="", place=str, computing=0.3, waiting=10)) == expected
+    assert flat(in_chunks(double_but_compute, items, workers=2, title="", place=str, computing=0.3)) == expected
 
 
 def test_the_computing_of_earlier_chunks_does_not_count() -> None:
@@ -105,8 +105,8 @@ def test_time_spent_waiting_makes_no_item_guilty() -> None:
     items = list(range(3 * CHUNK))
     expected = [(item, 2 * item) for item in items]
     assert flat(in_chunks(double_but_pause, items, workers=2, title="", place=str, computing=0.3)) == expected
-    with pytest.raises(UserError, match=f"reading {HANGER} took more than 1 s.*run again"):
-        flat(in_chunks(double_but_wait, items, workers=2, title="", place=str, waiting=1))
+    with pytest.raises(UserError, match=f"reading {HANGER} took more than 3 s.*run again"):
+        flat(in_chunks(double_but_wait, items, workers=2, title="", place=str, waiting=3))
 
 
 def test_a_worker_that_eats_memory_is_stopped() -> None:
@@ -157,7 +157,7 @@ def test_workers_that_are_starting_when_the_walk_ends_are_silent(tmp_path: Path)
     (tmp_path / "slow.py").write_text(SLOW_START)
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, tmp_path / "slow.py", tmp_path / "mark"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
 
 

@@ -35,7 +35,7 @@ def card() -> Card:
     basis = {"images": 1, "mean": [], "covariance": [], "eigenvalues": [], "eigenvectors": [], "order": "RGB"}
     return Card.model_validate(
         {
-            "net": "alexnet-32", "classes": [f"digit {i}" for i in range(10)], "size": 32, "crop_size": 28, "flip": True,
+            "net": "alexnet-32", "classes": [f"digit\r{i}" for i in range(10)], "size": 32, "crop_size": 28, "flip": True,
             "eigenbasis": basis, "settings": {"precision": "float32", "threads": 1},
             "crop_padding": 0, "scale": [1.0, 1.0, 1.0], "data": {},
             "epoch": 1, "epochs": 1, "parameters": 1, "sha256": "",
@@ -109,7 +109,7 @@ def test_batches_side_by_side_give_the_numbers_of_one_after_the_other(
 
     def met(*arguments: Any) -> Any:
         if next(first_two, None) is not None:
-            both.wait(timeout=20)  # the first two batches are under way at once, or this breaks
+            both.wait(timeout=120)  # the first two batches are under way at once, or this breaks
         return probabilities(*arguments)
 
     monkeypatch.setattr(results, "probabilities", met)

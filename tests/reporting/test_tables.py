@@ -1,6 +1,8 @@
 """What the report picks for its tables."""
 
 import numpy as np
+import pytest
+from scipy.stats import binomtest
 
 from alexnet.reporting.tables import confused_pairs, interval
 
@@ -10,9 +12,9 @@ def test_most_confused_pairs_come_first() -> None:
     assert [(pair.actual, pair.predicted, pair.count, pair.share) for pair in pairs] == [("b", "c", 5, 0.5), ("c", "a", 2, 0.2)]
 
 
-def test_interval_is_wilsons() -> None:
-    images, errors, z = 360, 18, 1.959963984540054
-    p = errors / images
-    middle, half = p + z * z / 2 / images, z * (p * (1 - p) / images + z * z / 4 / images**2) ** 0.5
-    expected = [(middle + sign * half) / (1 + z * z / images) for sign in (-1, 1)]
-    np.testing.assert_allclose(interval(p, images), expected, rtol=1e-9)
+@pytest.mark.parametrize(("errors", "images"), [(0, 1), (1, 1), (0, 359), (18, 360), (359, 359), (12_345, 50_000)])
+def test_interval_is_the_wilson_interval_of_scipy(errors: int, images: int) -> None:
+    expected = binomtest(errors, images).proportion_ci(0.95, method="wilson")
+    low, high = interval(errors / images, images)
+    np.testing.assert_allclose((low, high), expected, rtol=1e-12, atol=1e-15)
+    assert 0 <= low < high <= 1

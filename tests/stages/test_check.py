@@ -1,8 +1,7 @@
-"""Every stage command checks all of params.yaml first: one line, exit 2, before torch is imported."""
+"""Every stage command checks all of params.yaml first: one line, exit 2, before any large library is imported."""
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,14 @@ from alexnet.files import sha256_of
 
 ROOT = Path(__file__).parents[2]
 STAGES = ["download", "pca", "preprocess", "train", "evaluate", "report", "check"]
+LARGE = {"PIL", "dvc", "jinja2", "matplotlib", "mlflow", "numpy", "pandas", "requests", "scipy", "sklearn", "torch"}
+"""Libraries that take a tenth of a second or more to import."""
 
 
 def command(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": str(Path(sys.executable).parent), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"} | variables
     return subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=240
     )
 
 
@@ -34,19 +35,14 @@ def test_a_misspelt_key_stops_every_stage_in_one_line(stage: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_the_refusal_takes_less_than_two_seconds_and_no_torch(stage: str, tmp_path: Path) -> None:
+def test_a_refusal_imports_no_large_library(stage: str, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("momentum:", "momentun:"))
     program = (
-        "import atexit, runpy, sys; atexit.register(lambda: print('torch' in sys.modules));"
+        f"import atexit, runpy, sys; atexit.register(lambda: print(*sorted({LARGE} & sys.modules.keys())));"
         f"runpy.run_module('stages.{stage}', run_name='__main__')"
     )
-    took = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        result = command(tmp_path, "-c", program)
-        took.append(time.perf_counter() - begun)
-        assert (result.returncode, result.stdout) == (2, "False\n"), result.stderr
-    assert min(took) < 2
+    result = command(tmp_path, "-c", program)
+    assert (result.returncode, result.stdout) == (2, "\n"), result.stderr
 
 
 def test_the_number_that_dvc_writes_is_a_number(tmp_path: Path) -> None:

@@ -37,5 +37,5 @@ def test_the_store_is_made_under_its_lock_before_the_server_starts(tmp_path: Pat
         with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
             assert ("alexnet",) in database.execute("select name from experiments").fetchall()
         ui.send_signal(signal.SIGTERM)
-        assert ui.wait(30) == 143
+        assert ui.wait(120) == 143
     assert (tmp_path / "mlflow.db.lock").exists()

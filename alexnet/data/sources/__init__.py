@@ -7,6 +7,7 @@ from alexnet.data.manifest import SPLITS, Manifest
 from alexnet.data.sources.found import Found
 from alexnet.data.split import complete, limit
 from alexnet.errors import UserError
+from alexnet.names import printable
 from alexnet.settings.data import Source
 
 
@@ -17,7 +18,7 @@ def collect(settings: Source, seed: int, *, main: Path, raw: Path) -> Manifest:
     """
     found = _find(settings, seed, main, raw)
     if len(found.classes) < 2:
-        raise UserError(f"{found.folder} holds one class, {found.classes[0]}; a net needs two or more to tell apart")
+        raise UserError(f"{found.folder} holds one class, {printable(found.classes[0])}; a net needs two or more to tell apart")
     rows = complete(found.rows, settings.val_fraction, settings.test_fraction, seed, found.classes)
     if settings.limit is not None:
         rows = limit(rows, settings.limit, seed, found.classes)

@@ -7,6 +7,7 @@ from pathlib import Path
 from alexnet.data.manifest import Row, rooted
 from alexnet.data.sources.found import Found
 from alexnet.errors import UserError
+from alexnet.names import printable
 from alexnet.settings.data import Source
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -69,14 +70,16 @@ def images_below(folder: Path) -> Iterator[Path]:
 def _split(root: Path, split: str, classes: list[str]) -> Iterator[Row]:
     for name in class_folders(root / split):
         if name not in classes:
-            raise UserError(f"{root / split} holds the class {name}, which train lacks; add train/{name} or remove it")
+            shown = printable(name)
+            raise UserError(f"{root / split} holds the class {shown}, which train lacks; add train/{shown} or remove it")
         images = list(images_below(root / split / name))
         if not images:
+            place = printable(root / split / name)
             raise UserError(
-                f"class {name} is empty: {root / split / name} holds no {', '.join(EXTENSIONS)} file; add some or remove it"
+                f"class {printable(name)} is empty: {place} holds no {', '.join(EXTENSIONS)} file; add some or remove it"
             )
         yield from (Row(split, classes.index(name), image.relative_to(root).as_posix()) for image in images)
 
 
 def _refuse(error: OSError) -> None:
-    raise UserError(f"{error.filename} cannot be read ({error.strerror}); mend its permissions") from None
+    raise UserError(f"{printable(error.filename)} cannot be read ({error.strerror}); mend its permissions") from None

@@ -15,6 +15,7 @@ from alexnet.data.sources.folder import class_folders, existing_root, images_bel
 from alexnet.data.sources.found import Found
 from alexnet.data.tar import members
 from alexnet.errors import UserError
+from alexnet.names import printable
 from alexnet.settings.data import Source
 
 TRAIN = "ILSVRC2012_img_train.tar"
@@ -42,7 +43,7 @@ def find(settings: Source, main: Path) -> Found:
     train = list(_train(root))
     wnids = sorted({wnid for wnid, _ in train})
     if unknown := set(wnids) - set(kit.names):
-        raise UserError(f"{root}: the training images hold {min(unknown)}, which is no class of {KIT}; remove it")
+        raise UserError(f"{root}: the training images hold {printable(min(unknown))}, which is no class of {KIT}; remove it")
     labels = {wnid: label for label, wnid in enumerate(wnids)}
     rows = [row._replace(label=labels[wnid]) for wnid, row in train]
     # A part of the classes is trained on where only a part of the folders is there.
@@ -114,5 +115,5 @@ def _folders(root: Path, folder: str, split: str) -> Iterator[tuple[str, Row]]:
 def _truth(name: str, kit: DevelopmentKit) -> str:
     number = re.search(r"ILSVRC2012_val_(\d{8})\.JPEG$", name)
     if not number or not 0 < int(number[1]) <= len(kit.validation):
-        raise UserError(f"{name} is no validation image that {KIT} knows; remove it")
+        raise UserError(f"{printable(name)} is no validation image that {KIT} knows; remove it")
     return kit.validation[int(number[1]) - 1]

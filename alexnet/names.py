@@ -1,0 +1,12 @@
+"""Names that people gave to classes and files, made fit to be shown."""
+
+import re
+
+# Controls and line breaks, which XML and a line of a message cannot hold; marks that turn the direction of all text after them;
+# halves of characters, which stand for bytes that are not UTF-8.
+_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
+def printable(name: object) -> str:
+    r"""``name`` as one line of text that XML, HTML and terminals take: ``\r``, ``\x1b``, ``\ufffe`` for what they do not."""
+    return _UNSHOWABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(name))
