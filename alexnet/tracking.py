@@ -7,6 +7,7 @@ The only module that imports mlflow, and only when a store is opened, as that ta
 import json
 import os
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -15,12 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock
+from tqdm import tqdm
+
+from alexnet.tracking_uri import HOME, Address, follow_repository, sqlite_uri
 
 if TYPE_CHECKING:
     import mlflow.entities
     from mlflow import MlflowClient
 
 EXPERIMENT = "alexnet"
+ARTIFACTS = "mlruns"
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -46,20 +51,18 @@ Point = tuple[str, float, int, int]
 class Store:
     """Where the runs are: ``$MLFLOW_TRACKING_URI``, else ``mlflow.db`` and ``mlruns/`` in ``root``, the main repository.
 
-    Building it touches nothing; the first use connects. A relative SQLite path starts at ``root``, as the working
-    directory of an experiment may be a temporary one.
+    Building it touches nothing; the first use connects. A relative path starts at ``root``, as the working directory of an
+    experiment may be a temporary one.
     """
 
     def __init__(self, root: Path) -> None:
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
-        root = root.resolve()
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-        self.database: Path | None = None
-        if self.uri.startswith("sqlite:///"):
-            self.database = root / self.uri.removeprefix("sqlite:///")
-            self.uri = f"sqlite:///{self.database}"
-        self.artifacts = None if self.uri.startswith("http") else (root / "mlruns").as_uri()
+        self._root = root.resolve()
+        self._address = Address.read(os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db", self._root)
+        self.uri = self._address.uri
+        self.artifacts = None if self._address.server else (self._root / ARTIFACTS).as_uri()
+        """Where the experiment's files are; None where a server decides."""
 
     @cached_property
     def opened(self) -> tuple["MlflowClient", str]:
@@ -67,17 +70,26 @@ class Store:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
+        if self._address.folder and os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in ("true", "1"):
+            instead = sqlite_uri(self._address.folder / "mlflow.db")
+            raise MlflowException(f"it keeps no runs in plain folders any more; set MLFLOW_TRACKING_URI={instead}")
+        database = self._address.database
         # Processes that create one SQLite database at the same time ruin it.
-        with FileLock(f"{self.database}.lock", timeout=60) if self.database else nullcontext():
+        with FileLock(f"{database}.lock", timeout=60) if database else nullcontext():
             client = MlflowClient(self.uri)
             found = client.get_experiment_by_name(EXPERIMENT)
             if found is None:
+                tags = {HOME: self.artifacts} if self.artifacts else None
                 try:
-                    return client, client.create_experiment(EXPERIMENT, artifact_location=self.artifacts)
+                    return client, client.create_experiment(EXPERIMENT, artifact_location=self.artifacts, tags=tags)
                 except MlflowException:  # a server may have been asked for it by two at once
                     found = client.get_experiment_by_name(EXPERIMENT)
                     if found is None:
                         raise
+            if database and self.artifacts and database.resolve().is_relative_to(self._root):
+                old = follow_repository(database, EXPERIMENT, self.artifacts)
+                if old:
+                    tqdm.write(f"note: the files of MLflow's runs are in {self.artifacts} now, not in {old}", file=sys.stderr)
             return client, found.experiment_id
 
     @property

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from alexnet.parallel.runtime import join, prepare_process
+from alexnet.ranks import LAUNCHER
 
 
 class Ranks:
@@ -48,7 +49,7 @@ class Ranks:
 
 
 def _serve(wire: Connection, rank: int, ranks: int, port: int, threads: int) -> None:
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    place = {LAUNCHER: os.getppid(), "RANK": rank, "WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     os.environ |= {name: str(value) for name, value in place.items()}
     prepare_process(threads)
     with suppress(KeyboardInterrupt, EOFError), join(ranks) as runtime:

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -11,19 +12,22 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from alexnet import ranks
 from alexnet.errors import UserError
 from alexnet.settings.section import Section
 from stages import paths
 
 
 def run(stage: Callable[..., None], section: type[Section] | None = None) -> None:
-    """Run a stage as a command: check all of params.yaml, then call ``stage`` with its own part of it.
+    """Run a stage as a command: check the repository and all of params.yaml, then call ``stage`` with its own part of it.
 
     A ``UserError`` is printed as its one line, and so is an error of the system's, such as a full disk (exit 2); Ctrl-C as
     one word (exit 130).
     """
-    lead = os.environ.get("RANK", "0") == "0"
+    lead = ranks.rank() == 0
     try:
+        if Path.cwd() != main_repository().resolve():
+            refuse_shallow()
         params = checked_params()
         if section:  # The stages with settings lead to a training; a trained model can be tested on any machine.
             importlib.import_module("alexnet.settings.processor").refuse_emulation(params["precision"])
@@ -54,6 +58,15 @@ def checked_params() -> dict[str, Any]:
     return params
 
 
+def refuse_shallow() -> None:
+    """Raise ``UserError`` in a shallow clone: DVC silently stores no experiment there that ran outside the workspace."""
+    if git("-C", str(main_repository()), "rev-parse", "--is-shallow-repository") == "true":
+        raise UserError(
+            f"{main_repository()} is a shallow clone, in which DVC loses what --temp and the queue make; "
+            "run `git fetch --unshallow` there, then run this again"
+        )
+
+
 def read_yaml(path: Path) -> Any:
     """Read YAML 1.2, where the ``1e-05`` that DVC writes is a number and ``off`` a word. Raises ``UserError``."""
     try:
@@ -68,3 +81,11 @@ def read_yaml(path: Path) -> Any:
 def main_repository() -> Path:
     """The main repository, from DVC's temporary experiment folders too."""
     return Path(os.environ.get("DVC_ROOT") or Path.cwd())
+
+
+def git(*arguments: str) -> str:
+    """What git answers; empty before the first commit and without git, for which a training need not stop."""
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        return ""

@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 
 from alexnet.tracking import Entry, Store, flat, named_results
 from stages import paths
-from stages.provenance import WORKSPACE, git, run_name, tags
+from stages.command import git
+from stages.provenance import WORKSPACE, run_name, tags
 
 
 class Experiment:

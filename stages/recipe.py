@@ -18,8 +18,7 @@ from alexnet.settings.processor import refuse_emulation
 from alexnet.tracking import flat
 from stages import paths
 from stages.check import check_start
-from stages.command import main_repository, read_yaml
-from stages.provenance import git
+from stages.command import git, main_repository, read_yaml, refuse_shallow
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 """Each file holds only what differs from params.yaml, and its first line says in a comment what it is."""
@@ -39,6 +38,7 @@ def main() -> None:
         if not names:
             print(listing())
             return
+        refuse_shallow()
         command = experiment(names, arguments.set_param, arguments.name, arguments.queue, arguments.force)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -4,6 +4,7 @@ import ctypes
 import math
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
+from alexnet import ranks as launcher
 from alexnet.errors import UserError
 from alexnet.settings.processor import has_bfloat16
 
@@ -72,16 +74,16 @@ class Runtime:
 
 @contextmanager
 def join(ranks: int) -> Iterator[Runtime | None]:
-    """Join the training's processes, as torchrun started them, or be its one process where it started none.
+    """Join the training's processes, as ``stages.torchrun`` started them, or be its one process where it started none.
 
     As many GPUs as ranks: NCCL, one GPU a rank. Exactly one GPU: rank 0 runs all stages on it and the others get ``None``,
     for they have nothing to do. None: gloo on the CPU. Raises ``UserError`` where ranks and processes or GPUs do not fit.
     """
-    started, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    started, rank = launcher.ranks(), launcher.rank()
     if started != ranks:
         raise UserError(
             f"pipeline.ranks: {ranks} needs as many processes, not {started}; "
-            f"run `torchrun --standalone --nproc-per-node {ranks} -m stages.train`"
+            f"run `python -m stages.torchrun --nproc-per-node {ranks} -m stages.train`"
         )
     gpus = torch.cuda.device_count()
     if 1 < gpus < ranks:
@@ -102,9 +104,11 @@ def join(ranks: int) -> Iterator[Runtime | None]:
 
 def _join_group(rank: int, ranks: int, gpus: int) -> Runtime:
     if gpus == 0:
+        # All ranks are on this machine. Left alone, gloo looks up the machine's name, which may not resolve.
+        os.environ["GLOO_SOCKET_IFNAME"] = socket.if_indextoname(1)  # the loopback interface
         dist.init_process_group("gloo", timeout=TIMEOUT)
         return Runtime(rank, ranks, torch.device("cpu"))
-    device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    device = torch.device("cuda", rank)
     torch.cuda.set_device(device)
     dist.init_process_group("nccl", timeout=TIMEOUT, device_id=device)
     return Runtime(rank, ranks, device)
@@ -140,7 +144,7 @@ def _keep_memory() -> None:
 def _die_with_parent() -> None:
     """Ask Linux to kill this rank when torchrun dies, which a SIGKILL to torchrun alone would not do."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None and "WORLD_SIZE" in os.environ:
+    if prctl is not None and launcher.launched():
         set_parent_death_signal = 1
         prctl(set_parent_death_signal, signal.SIGKILL)
 

@@ -15,6 +15,7 @@ from waiting import until
 from alexnet.errors import UserError
 from alexnet.parallel import runtime
 from alexnet.parallel.runtime import Runtime, join, prepare_process
+from alexnet.ranks import LAUNCHER
 
 
 def said_by(runtime: Runtime, values: list[float]) -> list[float]:
@@ -61,6 +62,18 @@ def test_one_rank_needs_no_process_group() -> None:
     assert not torch.distributed.is_initialized()
 
 
+@pytest.mark.parametrize("launcher", [None, "1", str(os.getpid())])
+def test_what_another_launcher_left_in_the_environment_makes_no_rank(
+    monkeypatch: pytest.MonkeyPatch, launcher: str | None
+) -> None:
+    if launcher:
+        monkeypatch.setenv(LAUNCHER, launcher)
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.setenv(name, "7")
+    with join(1) as place:
+        assert place == Runtime(0, 1, torch.device("cpu"))
+
+
 SETTINGS_OF_A_PROCESS = """
 import sys, torch
 from alexnet.parallel.runtime import prepare_process
@@ -85,6 +98,7 @@ def test_a_process_has_the_threads_of_its_setting() -> None:
 @pytest.mark.parametrize(("gpus", "rank", "runs"), [(1, 0, True), (1, 1, False)])
 def test_with_one_gpu_rank_0_runs_all_stages(monkeypatch: pytest.MonkeyPatch, gpus: int, rank: int, runs: bool) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setenv(LAUNCHER, str(os.getppid()))
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", str(rank))
     monkeypatch.setattr(runtime, "_die_with_parent", lambda: None)
@@ -94,7 +108,9 @@ def test_with_one_gpu_rank_0_runs_all_stages(monkeypatch: pytest.MonkeyPatch, gp
 
 def test_more_ranks_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setenv(LAUNCHER, str(os.getppid()))
     monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "0")
     monkeypatch.setattr(runtime, "_die_with_parent", lambda: None)
     with pytest.raises(UserError, match=r"pipeline\.ranks: 4 is more than the 3 GPUs here; set it to 3, or to 1"), join(4):
         pass

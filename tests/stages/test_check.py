@@ -34,6 +34,14 @@ def test_a_misspelt_key_stops_every_stage_in_one_line(stage: str, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
+def test_a_rank_that_another_launcher_left_in_the_environment_hides_no_error(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("lr: 1")
+    left = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "x"}
+    result = command(tmp_path, "-m", "stages.evaluate", **left)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: params.yaml: ")
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_refusal_imports_no_large_library(stage: str, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("momentum:", "momentun:"))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from nets import ROOT, settings_of
 from ruamel.yaml import YAML
 
@@ -26,6 +27,30 @@ def interrupted(self, path, folder):
 Entry.artifacts = interrupted
 run(main, Params)
 """
+
+TWO_RANKS = """
+from alexnet.parallel.runtime import join
+with join(2) as runtime:
+    gathered = runtime.gather(runtime.rank + 0.5)
+    if runtime.lead:
+        print(gathered)
+"""
+"""A script for torchrun."""
+
+LEFT_BY_A_CLUSTER = {
+    "PET_NNODES": "2",
+    "PET_RDZV_CONF": "garbage",
+    "PET_LOG_DIR": "/nonexistent/logs",
+    "TORCHELASTIC_RUN_ID": "job",
+    "RANK": "5",
+    "LOCAL_RANK": "5",
+    "WORLD_SIZE": "16",
+    "MASTER_ADDR": "10.0.0.9",
+    "MASTER_PORT": "1",
+    "GLOO_SOCKET_IFNAME": "ib0",
+    "LOGLEVEL": "debug",
+    "PYTHON_EXEC": "/bin/true",
+}
 
 
 def python(folder: Path, experiment: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -53,7 +78,28 @@ def test_ctrl_c_while_mlflow_gets_the_model_costs_no_training(tiny: Path, tmp_pa
 
 def test_a_rank_that_the_system_killed_is_told_with_the_likely_reason(tmp_path: Path) -> None:
     (tmp_path / "rank.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
-    done = python(tmp_path, "", "-m", "stages.torchrun", "--standalone", "--nproc-per-node", "1", "rank.py")
+    done = python(tmp_path, "", "-m", "stages.torchrun", "--nproc-per-node", "1", "rank.py")
     assert done.returncode == 1
     advice = "most likely memory ran out: free some or take a smaller batch_size, and run this again"
     assert done.stderr == f"error: rank 0 was ended by SIGKILL; {advice}\n"
+
+
+def torchrun(folder: Path, *before: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Two ranks that exchange a number, as ``dvc.yaml`` starts them, by the command ``before`` if there is one."""
+    (folder / "ranks.py").write_text(TWO_RANKS)
+    command = [*before, sys.executable, "-m", "stages.torchrun", "--nproc-per-node", "2", "ranks.py"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100)
+
+
+def test_variables_that_a_cluster_left_behind_change_nothing(tmp_path: Path) -> None:
+    done = torchrun(tmp_path, **LEFT_BY_A_CLUSTER)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[0.5, 1.5]\n", "")
+
+
+def test_ranks_meet_on_a_machine_whose_name_does_not_resolve(tmp_path: Path) -> None:
+    renamed = ("unshare", "--user", "--map-root-user", "--uts")
+    if shutil.which("unshare") is None or subprocess.run([*renamed, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this system does not let a process have a host name of its own")
+    done = torchrun(tmp_path, *renamed, "sh", "-c", 'hostname name.invalid && exec "$@"', "sh")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[0.5, 1.5]\n", "")

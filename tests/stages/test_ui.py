@@ -29,13 +29,16 @@ def test_a_port_that_cannot_be_used_is_refused_in_one_line() -> None:
 
 
 def test_the_store_is_made_under_its_lock_before_the_server_starts(tmp_path: Path) -> None:
-    environment = os.environ | {"DVC_ROOT": str(tmp_path), "PORT": "0"}
+    main = tmp_path / "a%41 what?#1 it's"
+    main.mkdir()
+    environment = os.environ | {"DVC_ROOT": str(main), "PORT": "0"}
     environment.pop("MLFLOW_TRACKING_URI", None)
     with subprocess.Popen([sys.executable, "-m", "stages.ui"], env=environment, stdout=subprocess.PIPE, text=True) as ui:
         assert ui.stdout
         assert ui.stdout.readline().startswith("MLflow will be on http://127.0.0.1:")
-        with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        with closing(sqlite3.connect(main / "mlflow.db")) as database:
             assert ("alexnet",) in database.execute("select name from experiments").fetchall()
         ui.send_signal(signal.SIGTERM)
         assert ui.wait(120) == 143
-    assert (tmp_path / "mlflow.db.lock").exists()
+    assert (main / "mlflow.db.lock").exists()
+    assert list(tmp_path.iterdir()) == [main]

@@ -1,0 +1,91 @@
+"""``MLFLOW_TRACKING_URI`` read as MLflow and SQLAlchemy read it, and the addresses of files that a database holds."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+SQLITE = ("sqlite", "sqlite+pysqlite")
+SERVERS_OF_TABLES = ("postgresql", "mysql", "mssql")
+"""The databases that MLflow uses itself; whatever else an address begins with belongs to a tracking server."""
+
+HOME = "alexnet.artifacts"
+"""The tag of an experiment that repeats the address of its files."""
+
+HOLDERS = {"experiments": "artifact_location", "runs": "artifact_uri"}
+"""MLflow's tables of what has artifacts, each with the column that says where."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where MLflow's runs are, with paths made absolute."""
+
+    uri: str
+    database: Path | None = None
+    """The file of an SQLite database."""
+    folder: Path | None = None
+    """The folder of a store that is no database, but files."""
+    server: bool = False
+    """Whether it is a tracking server, which knows itself where artifacts go."""
+
+    @classmethod
+    def read(cls, uri: str, root: Path) -> Self:
+        """The address in ``uri``; a relative path starts at ``root``."""
+        scheme = urlsplit(uri).scheme
+        path, mark, options = uri.partition(":///")[2].partition("?")
+        if scheme in SQLITE and path:
+            database = root / unquote(path)
+            return cls(sqlite_uri(database) + mark + options, database=database)
+        if scheme in ("", "file") and uri not in ("databricks", "databricks-uc", "uc"):
+            folder = root / (url2pathname(urlsplit(uri).path) if scheme else uri)
+            return cls(folder.as_uri(), folder=folder)
+        return cls(uri, server=not scheme.startswith((*SERVERS_OF_TABLES, "sqlite")))
+
+
+def sqlite_uri(database: Path) -> str:
+    """The address of an SQLite database for SQLAlchemy, which decodes ``%41`` and begins a query at ``?``."""
+    quoted = str(database).replace("%", "%25").replace("?", "%3F")
+    # MLflow does not decode: where an address begins with sqlite:/// it would make a folder of the quoted name.
+    return f"{'sqlite' if quoted == str(database) else 'sqlite+pysqlite'}:///{quoted}"
+
+
+def follow_repository(database: Path, experiment: str, artifacts: str) -> str | None:
+    """Bring the addresses in an SQLite database of MLflow's up to date: those below the experiment's old one, all or none.
+
+    MLflow keeps absolute addresses, so in a copied repository runs would go on to use the files of the one it was copied from.
+    The experiment's tag ``HOME`` repeats the address that we gave it; another address was set by somebody else, and stays.
+    A database without the tag is taken for ours where the folder ``artifacts`` holds runs of its. Gives the old address, or
+    None where nothing had to change.
+    """
+    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+        connection.execute("BEGIN IMMEDIATE")
+        identity, old = connection.execute(
+            "SELECT experiment_id, artifact_location FROM experiments WHERE name = ?", [experiment]
+        ).fetchone()
+        tag = connection.execute(
+            "SELECT value FROM experiment_tags WHERE key = ? AND experiment_id = ?", [HOME, identity]
+        ).fetchone()
+        if old == artifacts == (tag and tag[0]):
+            return None
+        if old != artifacts:
+            if tag:
+                ours = tag[0] == old
+            else:
+                runs = connection.execute("SELECT run_uuid FROM runs WHERE experiment_id = ?", [identity])
+                here = Path(url2pathname(urlsplit(artifacts).path))
+                ours = Path(urlsplit(old).path).name == here.name and any((here / run).is_dir() for (run,) in runs)
+            if not ours:
+                return None
+            for table, column in HOLDERS.items():
+                connection.execute(
+                    f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1)"
+                    f" WHERE {column} = :old OR substr({column}, 1, length(:old) + 1) = :old || '/'",
+                    {"old": old, "new": artifacts},
+                )
+        connection.execute(
+            "REPLACE INTO experiment_tags (key, value, experiment_id) VALUES (?, ?, ?)", [HOME, artifacts, identity]
+        )
+        return old if old != artifacts else None
