@@ -14,6 +14,8 @@ from alexnet.model.network import Network, Switches
 from alexnet.parallel.runtime import prepare_process
 from benchmarks import steps
 from benchmarks.measure import Comparison, Contender, parser, take_turns, tell
+from benchmarks.paper import paper
+from benchmarks.precisions import precisions, the_device
 
 CROPS = 10
 PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -26,15 +28,15 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
     chosen = options.parse_args(arguments)
     prepare_process(chosen.threads)
-    settings = steps.paper()
+    settings = paper()
     net = build(settings["model"], steps.CLASSES, Switches.of(settings))
     initialize(net, settings["init"], settings["seed"])
     # As ``load_model`` gives a trained net.
-    net = net.eval().to(memory_format=torch.channels_last).to(steps.the_device())
-    squares = steps.random_batch(chosen.batch, 256, 1, steps.the_device())[0].to(memory_format=torch.channels_last)
+    net = net.eval().to(memory_format=torch.channels_last).to(the_device())
+    squares = steps.random_batch(chosen.batch, 256, 1, the_device())[0].to(memory_format=torch.channels_last)
     crops = squares[:, :, :227, :227].contiguous(memory_format=torch.channels_last)
     contenders: dict[str, Contender] = {}
-    for name in PRECISIONS:
+    for name in precisions():
         works: dict[str, Callable[[], object]] = {
             f"test {name}": partial(probabilities, net, squares, card(name)),
             f"bare {name}": partial(forward, net, crops, PRECISIONS[name]),
@@ -47,9 +49,10 @@ def main(arguments: list[str] | None = None) -> None:
     tell(
         [
             Comparison(what.format(name), "crops/s", figures[f"test {name}"], "forward pass", figures[f"bare {name}"], 0.9)
-            for name in PRECISIONS
+            for name in precisions()
         ],
         chosen,
+        [what.format(name) for name in PRECISIONS if name not in precisions()],
     )
 
 

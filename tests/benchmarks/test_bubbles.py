@@ -50,7 +50,7 @@ def test_idle_is_what_a_rank_does_not_compute() -> None:
 
 def test_two_real_ranks_are_metered_and_drawn() -> None:
     settings = {"pipeline.ranks": 2, "pipeline.cuts": ["conv3"], "pipeline.schedule": "InterleavedZeroBubble"}
-    params = settings_of("cifar10-32", batch_size=8, **settings, **{"pipeline.microbatches": 2})
+    params = settings_of("cifar10-32", batch_size=8, precision="float32", **settings, **{"pipeline.microbatches": 2})
     with Ranks(2, threads=1) as ranks:
         run = pipeline.run(ranks, params)
     first, last = ([(span.what, span.microbatch) for span in rank[0]] for rank in run.batches)

@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nets import ROOT, settings_of
+from nets import settings_of
 from ruamel.yaml import YAML
+from staged import ROOT
 
 from alexnet.tracking import Entry, Store
 

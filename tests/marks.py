@@ -1,0 +1,11 @@
+"""What a test needs of the machine."""
+
+import pytest
+import torch
+
+from benchmarks.precisions import has_bfloat16
+
+needs_bfloat16 = pytest.mark.skipif(
+    not has_bfloat16(torch.device("cpu")),
+    reason="this CPU has no bfloat16 instructions, and emulates them at a twentieth of the speed",
+)
