@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -129,9 +128,7 @@ def test_one_run_of_mlflow_holds_the_training_and_the_test(repository: Path) -> 
 
 
 def test_a_second_repro_does_nothing(repository: Path) -> None:
-    begun = time.perf_counter()
     said = execute(repository, "dvc", "repro")
-    assert time.perf_counter() - begun < 15
     assert "Running stage" not in said
     assert "Data and pipelines are up to date" in said
     assert execute(repository, "git", "status", "--porcelain") == ""

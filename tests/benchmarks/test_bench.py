@@ -5,9 +5,11 @@ import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +26,7 @@ from alexnet.settings.whole import check
 from alexnet.training import loop
 from alexnet.training.session import build_engine
 from benchmarks import __main__ as bench
-from benchmarks import evaluation, peers, steps, training, waiting, workflow
+from benchmarks import evaluation, peers, pipeline, steps, training, waiting, workflow
 from benchmarks.measure import Comparison, Figures, read
 from benchmarks.paper import paper
 from benchmarks.precisions import precisions
@@ -152,9 +154,9 @@ def test_without_bfloat16_instructions_the_step_is_measured_in_float32(
 
 
 CONTENDERS = """
-import sys
 from benchmarks import peers, steps
 from benchmarks.precisions import precisions
+steps.SIDE = 256
 assert steps.ours(precisions()[0], 2, 2, 2)() > 0
 for precision in precisions():
     assert steps.product(precision, 2)() > 0
@@ -183,39 +185,59 @@ def test_the_bare_forward_pass_computes_as_much_as_the_test() -> None:
     assert counts[0] == counts[1] > 0
 
 
-def figures_of(name: str, file: Path, *options: str, **environment: str) -> Figures:
-    """What a measurement leaves that runs as a command, in one round."""
-    command = [sys.executable, "-m", f"benchmarks.{name}", "--rounds", "1", "--json", str(file), *options]
-    subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=True, stdout=subprocess.DEVNULL)
+@pytest.fixture
+def as_before() -> Iterator[None]:
+    """What measurements set for their own process is set back."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+
+
+def checked(file: Path) -> Figures:
+    """The figures of one round."""
     figures = read(file)
     assert all(len(row.ours) == len(row.theirs) == 1 and row.ours[0] > 0 < row.theirs[0] for row in figures.comparisons)
     return figures
 
 
-@needs_bfloat16
-def test_the_test_runs_as_a_command_and_leaves_its_figures(tmp_path: Path) -> None:
-    figures = figures_of("evaluation", tmp_path / "figures.json", "--batch", "1")
-    assert [row.what for row in figures.comparisons] == ["ten-crop test, bfloat16", "ten-crop test, float32"]
-    assert figures.left_out == []
+@pytest.mark.parametrize("hidden", [pytest.param({}, marks=needs_bfloat16), HIDDEN], ids=["bfloat16", "float32 alone"])
+def test_the_test_runs_as_a_command_and_leaves_its_figures(hidden: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks.evaluation", "--batch", "1", "--rounds", "1", "--json", str(file)]
+    subprocess.run(command, cwd=ROOT, env=os.environ | hidden, check=True)
+    figures = checked(file)
+    rows = ["ten-crop test, bfloat16", "ten-crop test, float32"]
+    assert [row.what for row in figures.comparisons] == (rows[1:] if hidden else rows)
+    assert figures.left_out == (rows[:1] if hidden else [])
 
 
-SMALL = {
-    "evaluation": (["--batch", "1"], 1, "ten-crop test, {}"),
-    "waiting": (["--batch", "10", "--steps", "1"], 2, "training from 256×256 JPEGs, {}"),
-    "pipeline": (
-        ["--batch", "2", "--microbatches", "2", "--runs", "1"], 2, "pipeline of 2 ranks with one thread each, {}, 2 microbatches"
-    ),
-}  # fmt: skip
-"""Of a measurement: options for few images, its rows at a precision, the name of one."""
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_without_bfloat16_instructions_a_measurement_takes_float32_and_says_so(name: str, tmp_path: Path) -> None:
-    options, rows, what = SMALL[name]
-    figures = figures_of(name, tmp_path / "figures.json", *options, **HIDDEN)
-    assert len(figures.comparisons) == rows
-    assert what.format("float32") in [row.what for row in figures.comparisons]
+def test_without_bfloat16_instructions_the_wait_is_that_of_a_training_in_float32(
+    as_before: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    waiting.main(["--rounds", "1", "--batch", "10", "--steps", "1", "--json", str(tmp_path / "figures.json")])
+    figures = checked(tmp_path / "figures.json")
+    what = "training from 256×256 JPEGs, {}"
+    assert [row.what for row in figures.comparisons] == [f"{what.format('float32')}: wait for images", what.format("float32")]
     assert figures.left_out == [what.format("bfloat16")]
+
+
+def test_without_bfloat16_instructions_the_pipeline_computes_in_float32(
+    pair: Any, as_before: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    # The tests' own two ranks, and the contenders in this process: starting others takes longer than what they do.
+    monkeypatch.setattr(pipeline, "Ranks", lambda ranks, threads: nullcontext(pair))
+    monkeypatch.setattr(pipeline, "apart", lambda builders: nullcontext({name: build() for name, build in builders.items()}))
+    options = ["--rounds", "1", "--batch", "2", "--microbatches", "2", "--runs", "1"]
+    pipeline.main([*options, "--json", str(tmp_path / "figures.json")])
+    figures = checked(tmp_path / "figures.json")
+    what = "pipeline of 2 ranks with one thread each, {}, 2 microbatches"
+    assert [row.what for row in figures.comparisons] == 2 * [what.format("float32")]
+    assert figures.left_out == [what.format("bfloat16")]
+    with pytest.raises(SystemExit, match="2"):
+        pipeline.main(["--precision", "bfloat16"])
 
 
 def test_the_wait_is_that_of_a_training_on_real_shards(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
