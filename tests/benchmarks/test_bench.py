@@ -155,12 +155,12 @@ CONTENDERS = """
 from benchmarks import peers, steps
 from benchmarks.precisions import precisions
 steps.SIDE = 256
-assert steps.ours(precisions()[0], 2, 2, 2)() > 0
+assert steps.ours(precisions()[0], 2, 2, 1)() > 0
 for precision in precisions():
-    assert steps.product(precision, 2)() > 0
-assert peers.plain(2, 2)() > 0
-assert peers.torchvision(2, 2)() > 0
-assert peers.best_torchvision(precisions()[0], 2, 2)() > 0
+    assert steps.product(precision, 1)() > 0
+assert peers.plain(2, 1)() > 0
+assert peers.torchvision(2, 1)() > 0
+assert peers.best_torchvision(precisions()[0], 2, 1)() > 0
 """
 
 
@@ -202,8 +202,8 @@ def checked(file: Path) -> Figures:
 @pytest.mark.parametrize("hidden", [pytest.param({}, marks=needs_bfloat16), HIDDEN], ids=["bfloat16", "float32 alone"])
 def test_the_test_runs_as_a_command_and_leaves_its_figures(hidden: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "benchmarks.evaluation", "--batch", "1", "--rounds", "1", "--json", str(file)]
-    subprocess.run(command, cwd=ROOT, env=os.environ | hidden, check=True)
+    command = [sys.executable, "-m", "benchmarks.evaluation", "--batch", "1", "--rounds", "1", "--threads", "1"]
+    subprocess.run([*command, "--json", str(file)], cwd=ROOT, env=os.environ | hidden, check=True)
     figures = checked(file)
     rows = ["ten-crop test, bfloat16", "ten-crop test, float32"]
     assert [row.what for row in figures.comparisons] == (rows[1:] if hidden else rows)
@@ -214,7 +214,8 @@ def test_without_bfloat16_instructions_the_wait_is_that_of_a_training_in_float32
     as_before: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
-    waiting.main(["--rounds", "1", "--batch", "10", "--steps", "1", "--json", str(tmp_path / "figures.json")])
+    options = ["--rounds", "1", "--batch", "10", "--steps", "1", "--threads", "1"]
+    waiting.main([*options, "--json", str(tmp_path / "figures.json")])
     figures = checked(tmp_path / "figures.json")
     what = "training from 256×256 JPEGs, {}"
     assert [row.what for row in figures.comparisons] == [f"{what.format('float32')}: wait for images", what.format("float32")]
