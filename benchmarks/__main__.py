@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 import torch
 
 from alexnet.files import write_text
-from alexnet.parallel.runtime import supports_bfloat16
-from benchmarks.measure import Comparison, read, table
+from alexnet.settings.processor import has_bfloat16
+from benchmarks.measure import Figures, read, shown
 
 HERE = Path(__file__).parent
 PAGE = HERE / "README.md"
@@ -25,8 +25,8 @@ NOTES = HERE / "notes.md"
 METER = "pipeline"
 """The measurement that leaves a table and a drawing of its own."""
 BENCHES = ("training", "pipeline", "waiting", "evaluation", "loading", "preprocessing", "eigenbasis", "memory", "workflow")
-LIMIT = 600
-"""Seconds after which a measurement is given up."""
+LIMIT = 1800
+"""Seconds after which a measurement is given up: three times what the longest takes on two slow cores."""
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "simplejpeg", "scikit-learn", "dvc")
 
 
@@ -35,9 +35,9 @@ class Outcome:
     """Of one measurement."""
 
     bench: str
-    comparisons: list[Comparison]
+    figures: Figures
     failure: str = ""
-    """Why there are no comparisons, in a few words."""
+    """Why there are no figures, in a few words."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         if outcomes[-1].failure:
             print(f"error: benchmarks.{bench} {outcomes[-1].failure}", file=sys.stderr)
     if chosen.names:
-        print(table([comparison for outcome in outcomes for comparison in outcome.comparisons]))
+        print(results(outcomes))
     else:
         write_text(PAGE, page(outcomes))
         print(f"written: benchmarks/{PAGE.name}", file=sys.stderr)
@@ -78,19 +78,27 @@ def run(bench: str, rounds: int | None, page: Path | None = None) -> Outcome:
         try:
             status = process.wait(LIMIT)
         except subprocess.TimeoutExpired:
-            return Outcome(bench, [], f"took more than {LIMIT} seconds")
+            return Outcome(bench, Figures([], []), f"took more than {LIMIT} seconds")
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if status or not figures.is_file():
-            return Outcome(bench, [], f"ended with {status}" if status else "left no figures")
+            return Outcome(bench, Figures([], []), f"ended with {status}" if status else "left no figures")
         return Outcome(bench, read(figures))
+
+
+def results(outcomes: list[Outcome]) -> str:
+    """All rows in one table, and those that were left out."""
+    return shown(
+        [comparison for outcome in outcomes for comparison in outcome.figures.comparisons],
+        [row for outcome in outcomes for row in outcome.figures.left_out],
+    )
 
 
 def page(outcomes: list[Outcome]) -> str:
     """The whole page, in Markdown; ``NOTES``, written by hand, is its end."""
-    comparisons = [comparison for outcome in outcomes for comparison in outcome.comparisons]
+    comparisons = [comparison for outcome in outcomes for comparison in outcome.figures.comparisons]
     failures = [f"`{outcome.bench}` {outcome.failure}, so its rows are missing." for outcome in outcomes if outcome.failure]
     parts = [
         "# Measurements",
@@ -100,7 +108,7 @@ def page(outcomes: list[Outcome]) -> str:
         machine(),
         f"{sum(comparison.met for comparison in comparisons)} of {len(comparisons)} targets are met.",
         *failures,
-        table(comparisons),
+        results(outcomes),
         "## What is compared",
         "\n".join(f"- `python -m benchmarks.{outcome.bench}`: {sentence(outcome.bench)}" for outcome in outcomes),
         *meter(),
@@ -136,7 +144,7 @@ def sentence(bench: str) -> str:
 def machine() -> str:
     """What the figures depend on: processor, memory, GPUs, system and versions."""
     cores = len(os.sched_getaffinity(0))
-    instructions = "with" if supports_bfloat16(torch.device("cpu")) else "without"
+    instructions = "with" if has_bfloat16() else "without"
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     kernel = ".".join(platform.release().split("-")[0].split(".")[:2])
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)

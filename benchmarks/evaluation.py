@@ -13,10 +13,13 @@ from alexnet.model.nets import build
 from alexnet.model.network import Network, Switches
 from alexnet.parallel.runtime import prepare_process
 from benchmarks import steps
-from benchmarks.measure import Comparison, Contender, parser, take_turns, tell
+from benchmarks.measure import Comparison, parser, take_turns, tell
+from benchmarks.paper import paper
+from benchmarks.precisions import the_device
 
 CROPS = 10
-PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+CARD = Card.model_construct(crop_size=227, crop_padding=0, flip=True)
+"""What the test reads of a card."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -26,44 +29,29 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
     chosen = options.parse_args(arguments)
     prepare_process(chosen.threads)
-    settings = steps.paper()
+    settings = paper()
     net = build(settings["model"], steps.CLASSES, Switches.of(settings))
     initialize(net, settings["init"], settings["seed"])
     # As ``load_model`` gives a trained net.
-    net = net.eval().to(memory_format=torch.channels_last).to(steps.the_device())
-    squares = steps.random_batch(chosen.batch, 256, 1, steps.the_device())[0].to(memory_format=torch.channels_last)
+    net = net.eval().to(memory_format=torch.channels_last).to(the_device())
+    squares = steps.random_batch(chosen.batch, 256, 1, the_device())[0].to(memory_format=torch.channels_last)
     crops = squares[:, :, :227, :227].contiguous(memory_format=torch.channels_last)
-    contenders: dict[str, Contender] = {}
-    for name in PRECISIONS:
-        works: dict[str, Callable[[], object]] = {
-            f"test {name}": partial(probabilities, net, squares, card(name)),
-            f"bare {name}": partial(forward, net, crops, PRECISIONS[name]),
-        }
-        contenders |= {work: steps.timed(works[work], CROPS * chosen.batch) for work in works}
+    works: dict[str, Callable[[], object]] = {
+        "test": partial(probabilities, net, squares, CARD),
+        "bare": partial(forward, net, crops),
+    }
+    contenders = {name: steps.timed(work, CROPS * chosen.batch) for name, work in works.items()}
     for warm_up in contenders.values():
         warm_up()
     figures = take_turns(contenders, chosen.rounds)
-    what = "ten-crop test, {}"
-    tell(
-        [
-            Comparison(what.format(name), "crops/s", figures[f"test {name}"], "forward pass", figures[f"bare {name}"], 0.9)
-            for name in PRECISIONS
-        ],
-        chosen,
-    )
+    tell([Comparison("ten-crop test, float32", "crops/s", figures["test"], "forward pass", figures["bare"], 0.9)], chosen)
 
 
 @torch.no_grad()
-def forward(net: Network, crops: Tensor, precision: torch.dtype) -> None:
+def forward(net: Network, crops: Tensor) -> None:
     """As many forward passes as a test makes, and nothing else."""
-    with torch.autocast(crops.device.type, precision, enabled=precision != torch.float32):
-        for _ in range(CROPS):
-            net(crops)
-
-
-def card(precision: str) -> Card:
-    """What the test reads of a card, of a net trained at that precision."""
-    return Card.model_construct(settings={"precision": precision}, crop_size=227, crop_padding=0, flip=True)
+    for _ in range(CROPS):
+        net(crops)
 
 
 if __name__ == "__main__":

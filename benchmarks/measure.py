@@ -64,6 +64,15 @@ class Comparison:
         )
 
 
+@dataclass(frozen=True)
+class Figures:
+    """What a measurement leaves."""
+
+    comparisons: list[Comparison]
+    left_out: list[str]
+    """Rows that are not there because this machine has no bfloat16 instructions."""
+
+
 HEADER = ("What", "Here", "Beside", "Ratio (least–most)", "Target", "Met")
 
 
@@ -163,13 +172,22 @@ def parser(description: str, rounds: int) -> argparse.ArgumentParser:
     return options
 
 
-def tell(comparisons: Sequence[Comparison], options: argparse.Namespace) -> None:
-    """Print the table, and write the figures where ``--json`` says."""
-    print(table(comparisons))
+def tell(comparisons: Sequence[Comparison], options: argparse.Namespace, left_out: Sequence[str] = ()) -> None:
+    """Print the table and the rows that were left out, and write both where ``--json`` says."""
+    print(shown(comparisons, left_out))
     if options.json:
-        options.json.write_text(json.dumps([asdict(comparison) for comparison in comparisons], indent=1) + "\n")
+        options.json.write_text(json.dumps(asdict(Figures(list(comparisons), list(left_out))), indent=1) + "\n")
 
 
-def read(path: Path) -> list[Comparison]:
+def shown(comparisons: Sequence[Comparison], left_out: Sequence[str]) -> str:
+    """The table, and behind it which rows were left out and why."""
+    parts = [table(comparisons)]
+    if left_out:
+        parts.append(f"Left out, as this machine has no bfloat16 instructions: {'; '.join(left_out)}.")
+    return "\n\n".join(parts)
+
+
+def read(path: Path) -> Figures:
     """What ``tell`` wrote."""
-    return [Comparison(**fields) for fields in json.loads(path.read_text())]
+    content = json.loads(path.read_text())
+    return Figures([Comparison(**fields) for fields in content["comparisons"]], content["left_out"])

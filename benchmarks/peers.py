@@ -10,7 +10,8 @@ from torch.optim import SGD
 
 from alexnet.parallel.runtime import prepare_process
 from benchmarks.measure import Contender
-from benchmarks.steps import CLASSES, random_batch, the_device, timed
+from benchmarks.precisions import the_device
+from benchmarks.steps import CLASSES, random_batch, timed
 
 
 def plain(batch: int, threads: int) -> Contender:
@@ -27,14 +28,15 @@ def torchvision(batch: int, threads: int) -> Contender:
     return timed(_public_step(net, SGD(net.parameters(), 0.01, 0.9, weight_decay=0.0005), batch, 224), batch)
 
 
-def best_torchvision(batch: int, threads: int) -> Contender:
-    """The same with all that makes it quick: bfloat16, channels last, memory kept between steps, fused SGD."""
+def best_torchvision(precision: str, batch: int, threads: int) -> Contender:
+    """The same with all that makes it quick: bfloat16 where there is any, channels last, memory kept between steps, fused SGD."""
     prepare_process(threads)
     torch.use_deterministic_algorithms(False)
     torch.backends.cudnn.benchmark = True
     net = _torchvision_net().to(memory_format=torch.channels_last)
     optimizer = SGD(net.parameters(), 0.01, 0.9, weight_decay=0.0005, fused=True)
-    return timed(_public_step(net, optimizer, batch, 224, torch.bfloat16, torch.channels_last), batch)
+    kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    return timed(_public_step(net, optimizer, batch, 224, kind, torch.channels_last), batch)
 
 
 def plain_net() -> nn.Sequential:

@@ -19,6 +19,8 @@ from alexnet.training.optim import build_optimizer
 from alexnet.training.session import build_engine
 from benchmarks import bubbles, steps
 from benchmarks.measure import Comparison, apart, parser, take_turns, tell
+from benchmarks.paper import paper
+from benchmarks.precisions import precisions
 from benchmarks.ranks import Ranks
 
 RANKS = 2
@@ -32,7 +34,7 @@ CUTS_AND_SCHEDULES = (
     (("fc7",), "InterleavedZeroBubble"),
     (("fc8",), "InterleavedZeroBubble"),
 )
-"""What the meter is held to: the first as params.yaml has it, and what other cuts and schedules would cost."""
+"""What the meter is held to: the first as params.yaml is shipped, and what other cuts and schedules would cost."""
 DRAWN = 3
 BATCHES = 3
 STEPS = 4
@@ -44,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser(__doc__ or "", rounds=3)
     options.add_argument("--batch", type=int, default=128, help="images a batch (default: %(default)s)")
     options.add_argument("--microbatches", type=int, default=4, help="of a batch (default: %(default)s)")
-    options.add_argument("--precision", choices=("bfloat16", "float32"), default="bfloat16", help="(default: %(default)s)")
+    options.add_argument("--precision", choices=precisions(), default=precisions()[0], help="(default: %(default)s)")
     options.add_argument("--runs", type=int, default=len(CUTS_AND_SCHEDULES), help="cuts and schedules metered (default: all)")
     options.add_argument("--page", type=Path, metavar="FOLDER", help="write pipeline.md and pipeline.svg there")
     chosen = options.parse_args(arguments)
@@ -64,12 +66,13 @@ def main(arguments: list[str] | None = None) -> None:
             contenders = {"pipeline": lambda: min(map(float, ranks(one_figure))), **alone}
             figures = take_turns(contenders, chosen.rounds, warm_up=True)
         metered = [run(ranks, settings(*which)) for which in CUTS_AND_SCHEDULES[: chosen.runs]]
-    what = f"pipeline of {RANKS} ranks with one thread each, {chosen.precision}, {chosen.microbatches} microbatches"
+    row = f"pipeline of {RANKS} ranks with one thread each, {{}}, {chosen.microbatches} microbatches"
+    what = row.format(chosen.precision)
     rows = [
         Comparison(what, "images/s", figures["pipeline"], "one process of two threads", figures["2 threads"], 1.0),
         Comparison(what, "images/s", figures["pipeline"], "one process of one thread", figures["1 threads"], 1.8),
     ]
-    tell(rows, chosen)
+    tell(rows, chosen, [] if "bfloat16" in precisions() else [row.format("bfloat16")])
     print("\n" + bubbles.table(metered))
     if chosen.page:
         write_text(chosen.page / "pipeline.md", bubbles.table(metered) + "\n")
@@ -77,11 +80,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def settings_of(batch: int, microbatches: int, precision: str, cuts: tuple[str, ...], schedule: str) -> dict[str, Any]:
-    """params.yaml's keys for a pipeline of the paper's net."""
+    """The settings of a pipeline of the paper's net."""
     pipeline = {"ranks": RANKS, "cuts": list(cuts), "schedule": schedule, "microbatches": microbatches}
-    return steps.paper(
-        batch_size=batch, precision=precision, threads=1, **{f"pipeline__{key}": pipeline[key] for key in pipeline}
-    )
+    return paper(batch_size=batch, precision=precision, threads=1, **{f"pipeline__{key}": pipeline[key] for key in pipeline})
 
 
 def run(ranks: Ranks, params: dict[str, Any]) -> bubbles.Run:

@@ -6,7 +6,6 @@ from contextlib import redirect_stderr
 from functools import partial
 from io import StringIO
 from itertools import repeat
-from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -28,41 +27,12 @@ from alexnet.training.checkpoint import Checkpoint
 from alexnet.training.session import build_engine
 from alexnet.training.state import Epoch
 from benchmarks.measure import Contender, rate
-from stages import paths, recipe
-from stages.command import read_yaml
+from benchmarks.paper import paper
+from benchmarks.precisions import the_device
 
 CLASSES = 1000
 SIDE = 2048
 """Rows and columns of the matrices whose product is the limit."""
-PAPER: dict[str, Any] = {
-    "model": "alexnet",
-    "init_from": None,
-    "activation": "relu",
-    "pool": "overlapping",
-    "lrn": "paper",
-    "lrn_scope": "tower",
-    "towers": 2,
-    "dropout": "classic",
-    "crop_size": 227,
-    "crop_padding": 0,
-    "init": "paper",
-    "optimizer": "sgd",
-    # Low enough for random labels; the speed does not depend on it.
-    "lr": 0.001,
-    "lr_schedule": "constant",
-    "early_stop": None,
-    "keep": "last",
-    "pipeline.ranks": 1,
-    "pipeline.cuts": [],
-}
-"""The paper's net and optimiser in one process, whatever params.yaml says at the moment."""
-
-
-def paper(**changes: Any) -> dict[str, Any]:
-    """params.yaml with ``PAPER`` and then ``changes`` on top; double underscores stand for the dots in names."""
-    dotted = {name.replace("__", "."): value for name, value in changes.items()}
-    params: dict[str, Any] = recipe.applied(read_yaml(Path(__file__).parents[1] / paths.PARAMS), PAPER | dotted)
-    return params
 
 
 class Feed:
@@ -136,11 +106,6 @@ def product(precision: str, threads: int) -> Contender:
     left, right = (torch.randn(SIDE, SIDE, generator=stream).to(the_device(), kind) for _ in range(2))
     times = 200 if left.is_cuda else 10
     return timed(partial(torch.mm, left, right, out=torch.empty_like(left)), 2 * SIDE**3 / 1e9, times)
-
-
-def the_device() -> torch.device:
-    """The first GPU, or the CPU."""
-    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def at_once() -> int:

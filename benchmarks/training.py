@@ -11,11 +11,15 @@ from alexnet.model.nets import build
 from alexnet.model.network import Switches
 from benchmarks import peers, steps
 from benchmarks.measure import Comparison, Contender, apart, parser, take_turns, tell
+from benchmarks.paper import paper
+from benchmarks.precisions import precisions
 
 MICROBATCHES = 4
 """Of the training as it comes; in bfloat16 it is measured with one too, the whole batch at once."""
 TARGETS = {"bfloat16": 5.0, "tf32": 2.8, "float32": 2.8}
 """Of the step at that precision, beside plain PyTorch."""
+BESIDE_TORCHVISION = {"bfloat16": 2.4, "float32": 1.0}
+"""Of the step at that precision, beside torchvision's net in float32."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -26,14 +30,17 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--threads", type=int, default=2, help="CPU threads of each contender (default: %(default)s)")
     options.add_argument("--only", nargs="+", choices=parts, default=parts, metavar="PART", help=f"some of: {', '.join(parts)}")
     chosen = options.parse_args(arguments)
-    found = []
+    found, left_out, fastest = [], [], precisions()[0]
     for part in chosen.only:
-        if part == "torchvision":
-            found += beside_torchvision(measured(torchvision_contenders(chosen), chosen.rounds))
+        if part == "bfloat16" and part not in precisions():
+            left_out += titles(part)
+        elif part == "torchvision":
+            found += beside_torchvision(fastest, measured(torchvision_contenders(fastest, chosen), chosen.rounds))
+            left_out += [f"{row}, beside torchvision's net" for row in titles("bfloat16")] if fastest != "bfloat16" else []
         else:
-            net = build("alexnet", steps.CLASSES, Switches.of(steps.paper()))
+            net = build("alexnet", steps.CLASSES, Switches.of(paper()))
             found += beside_plain(part, measured(plain_contenders(part, chosen), chosen.rounds), training_flops(net, 227))
-    tell(found, chosen)
+    tell(found, chosen, left_out)
 
 
 def measured(builders: Mapping[str, Callable[[], Contender]], rounds: int) -> dict[str, list[float]]:
@@ -62,12 +69,12 @@ def microbatches_at(precision: str) -> tuple[int, ...]:
     return (MICROBATCHES, 1) if precision == "bfloat16" else (MICROBATCHES,)
 
 
-def torchvision_contenders(options: Namespace) -> dict[str, Callable[[], Contender]]:
+def torchvision_contenders(precision: str, options: Namespace) -> dict[str, Callable[[], Contender]]:
     """Our step by its microbatches, and torchvision's net twice."""
     return {
-        **own_contenders("bfloat16", options),
+        **own_contenders(precision, options),
         "as it comes": partial(peers.torchvision, options.batch, options.threads),
-        "at its best": partial(peers.best_torchvision, options.batch, options.threads),
+        "at its best": partial(peers.best_torchvision, precision, options.batch, options.threads),
     }
 
 
@@ -86,16 +93,22 @@ def beside_plain(precision: str, figures: Mapping[str, list[float]], flop: float
     return rows
 
 
-def beside_torchvision(figures: Mapping[str, list[float]]) -> list[Comparison]:
-    """The rows of torchvision's net, which has no normalisation."""
+def beside_torchvision(precision: str, figures: Mapping[str, list[float]]) -> list[Comparison]:
+    """The rows of torchvision's net, which has no normalisation; ``precision``: of ours and of its best."""
     rows = []
-    for parts in microbatches_at("bfloat16"):
-        what, images = _title("bfloat16", parts), figures[f"ours {parts}"]
+    for parts in microbatches_at(precision):
+        what, images = _title(precision, parts), figures[f"ours {parts}"]
+        target = BESIDE_TORCHVISION[precision]
         rows += [
-            Comparison(what, "images/s", images, "torchvision's net, float32", figures["as it comes"], 2.4),
-            Comparison(what, "images/s", images, "torchvision's net at its best, bfloat16", figures["at its best"], 0.85),
+            Comparison(what, "images/s", images, "torchvision's net, float32", figures["as it comes"], target),
+            Comparison(what, "images/s", images, f"torchvision's net at its best, {precision}", figures["at its best"], 0.85),
         ]
     return rows
+
+
+def titles(precision: str) -> list[str]:
+    """The rows of our step at that precision."""
+    return [_title(precision, parts) for parts in microbatches_at(precision)]
 
 
 def _title(precision: str, microbatches: int) -> str:

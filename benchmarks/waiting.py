@@ -13,7 +13,11 @@ from alexnet.settings.training import Training
 from alexnet.training.session import Session
 from benchmarks import steps
 from benchmarks.measure import Comparison, parser, take_turns, tell
+from benchmarks.paper import paper
+from benchmarks.precisions import precisions, the_device
 from stages import download, paths, pca, preprocess
+
+WHAT = "training from 256×256 JPEGs"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -23,14 +27,14 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--steps", type=int, default=4, help="steps an epoch (default: %(default)s)")
     options.add_argument("--threads", type=int, default=2, help="CPU threads that compute (default: %(default)s)")
     chosen = options.parse_args(arguments)
-    params = steps.paper(
+    params = paper(
         data__source="digits",
         data__limit=chosen.batch * chosen.steps,
         data__blends=1,
         preprocess__size=256,
         batch_size=chosen.batch,
         epochs=chosen.rounds + 1,
-        precision="bfloat16",
+        precision=precisions()[0],
         threads=chosen.threads,
         loader__workers=None,
     )
@@ -38,12 +42,13 @@ def main(arguments: list[str] | None = None) -> None:
         for stage in (download, pca, preprocess):
             stage.main(stage.Params.read(params))
         prepare_process(chosen.threads)
-        tell(measured(Training.read(params), chosen.rounds, chosen.steps), chosen)
+        left_out = [] if "bfloat16" in precisions() else [f"{WHAT}, bfloat16"]
+        tell(measured(Training.read(params), chosen.rounds, chosen.steps), chosen, left_out)
 
 
 def measured(settings: Training, rounds: int, steps_alone: int) -> list[Comparison]:
     """Train on the shards of the working directory, one epoch a round and one to warm up, and as often on a batch in memory."""
-    runtime = Runtime(0, 1, steps.the_device())
+    runtime = Runtime(0, 1, the_device())
     splits = Shards(paths.SHARDS, "train"), Shards(paths.SHARDS, "val")
     session = Session(settings, runtime, *splits, read_json(paths.EIGENBASIS), np.load(paths.MEAN))
     feed = steps.Feed(batches)
@@ -61,7 +66,7 @@ def measured(settings: Training, rounds: int, steps_alone: int) -> list[Comparis
     for warm_up in contenders.values():
         warm_up()
     speeds = take_turns(contenders, rounds)
-    what = f"training from 256×256 JPEGs, {settings.precision}"
+    what = f"{WHAT}, {settings.precision}"
     return [
         Comparison(f"{what}: wait for images", "s", waits[1:], "the whole epoch", whole[1:], 0.02, at_most=True),
         Comparison(what, "images/s", speeds["fed"], "the same steps, images in memory", speeds["alone"], 0.95),

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from ruamel.yaml import YAML
 
 from benchmarks.measure import Comparison, Contender, parser, rate, take_turns, tell
+from benchmarks.paper import PAPER
 from stages import paths, recipe
-from stages.command import read_yaml
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"data.source": "digits", "data.limit": 20, "data.blends": 1, "batch_size": 8, "epochs": 1}
@@ -30,12 +30,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def finished(folder: Path) -> None:
-    """Make ``folder`` a copy of this repository as it stands, with its own dvc.yaml, in which all stages have run."""
+    """Make ``folder`` a copy of this repository's files, with settings of its own, in which all stages have run."""
     for name in execute(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0"):
         if name and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    params = recipe.applied(read_yaml(ROOT / paths.PARAMS), recipe.read("cifar10-32") | SMALL)
+    params = recipe.applied(PAPER, recipe.read("cifar10-32") | SMALL)
     YAML().dump(params, folder / paths.PARAMS)
     execute(folder, "git", "init", "-q")
     reproduce(folder)

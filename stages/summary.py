@@ -5,8 +5,8 @@ from typing import Any
 
 from alexnet.files import read_json
 from stages import paths
-from stages.command import run
-from stages.provenance import changed_code, git
+from stages.command import git, run
+from stages.provenance import changed_code
 
 
 def main() -> None:

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
-
-ROOT = Path(__file__).parent.parent
+import staged
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 # A shell starts what it runs in the background deaf to Ctrl-C, which some tests send.
@@ -18,19 +16,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session")
 def shipped() -> Callable[[], dict[str, Any]]:
-    """The content of params.yaml, anew at each call."""
-
-    def read() -> dict[str, Any]:
-        params: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
-        return params
-
-    return read
+    """The settings of the staged params.yaml, anew at each call."""
+    return staged.params
 
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory, shipped: Callable[[], dict[str, Any]]) -> Path:
     """A working directory in which download, pca and preprocess have run on a few digits a split."""
     return prepared(tmp_path_factory.mktemp("small"), shipped())
+
+
+@pytest.fixture(scope="session")
+def few(tmp_path_factory: pytest.TempPathFactory, shipped: Callable[[], dict[str, Any]]) -> Path:
+    """The same with ten images a split, one of each digit, for the large nets."""
+    return prepared(tmp_path_factory.mktemp("few"), shipped(), limit=10)
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +40,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, shipped: Callable[[], dict[st
     return prepared(tmp_path_factory.mktemp("tiny"), params)
 
 
-def prepared(folder: Path, params: dict[str, Any]) -> Path:
+def prepared(folder: Path, params: dict[str, Any], limit: int = 20) -> Path:
     from stages import download, pca, preprocess
 
-    params["data"] |= {"limit": 20, "blends": 1}
+    params["data"] |= {"source": "digits", "limit": limit, "blends": 1}
     here = Path.cwd()
     os.chdir(folder)
     try:

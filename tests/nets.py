@@ -1,10 +1,9 @@
-"""Nets and settings for the tests, from params.yaml and the recipes."""
+"""Nets and settings for the tests, from the staged params.yaml and the recipes."""
 
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from ruamel.yaml import YAML
+import staged
 
 from alexnet.model.initialization import initialize
 from alexnet.model.nets import build
@@ -14,13 +13,7 @@ from alexnet.settings.nets import NETS
 from alexnet.settings.training import Training
 from stages import recipe
 
-ROOT = Path(__file__).parent.parent
-
-
-@cache
-def _shipped() -> dict[str, Any]:
-    params: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
-    return params
+_shipped = cache(staged.params)
 
 
 def settings_of(name: str | None, **changes: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from nets import meta_net
+from staged import params_text
 
 from alexnet.errors import UserError
 from alexnet.settings.nets import NETS
@@ -16,7 +17,7 @@ from stages import recipe
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-PARAMS = (ROOT / "params.yaml").read_text()
+PARAMS = params_text()
 DOCUMENTS = ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 WRITTEN_BY_A_RUN = ("reports/",)
 
@@ -63,7 +64,8 @@ def test_the_table_of_recipes_names_each_once() -> None:
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, "params.yaml", *(f"recipes/{name}.yaml" for name in recipe.known())])
 def test_only_recipes_that_exist_are_named(document: str) -> None:
-    named = re.findall(r"RECIPE=([\w,-]+)", (ROOT / document).read_text())
+    text = PARAMS if document == "params.yaml" else (ROOT / document).read_text()
+    named = re.findall(r"RECIPE=([\w,-]+)", text)
     assert {name for names in named for name in names.split(",")} - {"NAME"} <= set(recipe.known())
 
 

@@ -1,16 +1,17 @@
 """bfloat16 is refused where it would be emulated, and nowhere else."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from staged import ROOT, params_text
 
 from alexnet.errors import UserError
 from alexnet.settings.processor import has_bfloat16, may_have_gpu, refuse_emulation
 
-ROOT = Path(__file__).parents[1]
 HIDDEN = {"ONEDNN_MAX_CPU_ISA": "AVX2", "CUDA_VISIBLE_DEVICES": ""}
 """Variables that hide bfloat16 instructions and GPUs."""
 
@@ -68,10 +69,7 @@ def test_only_bfloat16_without_instructions_is_refused() -> None:
 
 @pytest.mark.parametrize("stage", ["download", "pca", "preprocess", "check", "train"])
 def test_every_stage_up_to_the_training_refuses_it_in_one_line(stage: str, tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text("\n".join(line for line in text.splitlines() if not line.startswith("precision:")))
-    with (tmp_path / "params.yaml").open("a") as file:
-        file.write("\nprecision: bfloat16\n")
+    (tmp_path / "params.yaml").write_text(re.sub("(?m)^precision:.*", "precision: bfloat16", params_text()))
     program = (
         "import atexit, runpy, sys; atexit.register(lambda: print('torch' in sys.modules));"
         f"runpy.run_module('stages.{stage}', run_name='__main__')"

@@ -22,6 +22,12 @@ def changed(params: Params, **changes: Any) -> Params:
     return params
 
 
+@pytest.fixture
+def params(shipped: Callable[[], Params]) -> Params:
+    """The shipped settings, those set that the messages below name."""
+    return changed(shipped(), batch_size=128, lr_schedule="plateau", lr_patience=5, pipeline__microbatches=4)
+
+
 def test_the_shipped_settings_are_legal(shipped: Callable[[], Params]) -> None:
     assert check(shipped()).lr > 0
 
@@ -86,23 +92,22 @@ def test_the_shipped_settings_are_legal(shipped: Callable[[], Params]) -> None:
         ),
     ],
 )
-def test_a_wrong_setting_is_refused_in_words(shipped: Callable[[], Params], changes: Params, words: str) -> None:
+def test_a_wrong_setting_is_refused_in_words(params: Params, changes: Params, words: str) -> None:
     with pytest.raises(UserError) as refusal:
-        check(changed(shipped(), **changes))
+        check(changed(params, **changes))
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
-def test_a_missing_setting_is_named(shipped: Callable[[], Params]) -> None:
-    params = shipped()
+def test_a_missing_setting_is_named(params: Params) -> None:
     del params["pipeline"]["cuts"]
     with pytest.raises(UserError, match=r"pipeline\.cuts is missing; add it"):
         check(params)
 
 
-def test_each_wrong_setting_has_a_line(shipped: Callable[[], Params]) -> None:
+def test_each_wrong_setting_has_a_line(params: Params) -> None:
     with pytest.raises(UserError) as refusal:
-        check(changed(shipped(), lr=-1, epochs=0))
+        check(changed(params, lr=-1, epochs=0))
     assert len(str(refusal.value).splitlines()) == 2
 
 
@@ -121,8 +126,8 @@ def test_each_wrong_setting_has_a_line(shipped: Callable[[], Params]) -> None:
         {"lr": 1, "weight_decay": 0, "data__root": "images", "data__source": "folder"},
     ],
 )
-def test_legal_settings_pass(shipped: Callable[[], Params], changes: Params) -> None:
-    check(changed(shipped(), **changes))
+def test_legal_settings_pass(params: Params, changes: Params) -> None:
+    check(changed(params, **changes))
 
 
 @pytest.mark.parametrize("content", [None, [], "lr"])

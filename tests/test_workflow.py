@@ -45,8 +45,12 @@ def execute(folder: Path, *command: str, status: int = 0) -> str:
     return result.stdout
 
 
-SMALL = {"data.source": "digits", "data.limit": 20, "data.blends": 1, "batch_size": 8, "epochs": 2, "lr": 0.001}
-"""A short training on a few digits."""
+SMALL = {
+    **{"data.source": "digits", "data.limit": 20, "data.blends": 1, "batch_size": 8, "epochs": 2, "lr": 0.001},
+    **{"precision": "float32", "pipeline.ranks": 2, "pipeline.cuts": ["conv3"], "pipeline.schedule": "InterleavedZeroBubble"},
+    "pipeline.microbatches": 2,
+}
+"""A short training on a few digits, over two ranks."""
 
 
 def clone(folder: Path, params: dict[str, Any]) -> Path:

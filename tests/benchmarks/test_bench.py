@@ -1,15 +1,18 @@
-"""The measurements compare what they say; and `make bench` makes a page of them, whatever fails."""
+"""The measurements compare what they say, in the precisions that the machine has instructions for."""
 
+import os
 import subprocess
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
-from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from marks import needs_bfloat16
 from nets import meta_net, net_of, settings_of
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -18,13 +21,26 @@ from alexnet.evaluation.predict import probabilities
 from alexnet.model.costs import training_flops
 from alexnet.parallel.runtime import Runtime
 from alexnet.settings.training import Training
+from alexnet.settings.whole import check
 from alexnet.training import loop
 from alexnet.training.session import build_engine
-from benchmarks import __main__ as bench
-from benchmarks import evaluation, peers, steps, training, waiting, workflow
-from benchmarks.measure import Comparison, read
+from benchmarks import evaluation, peers, pipeline, steps, training, waiting, workflow
+from benchmarks.measure import Figures, read
+from benchmarks.paper import paper
+from benchmarks.precisions import precisions
 
 ROOT = Path(__file__).parents[2]
+HIDDEN = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+"""Hides the instructions for bfloat16."""
+
+
+def test_what_is_measured_names_every_setting_itself() -> None:
+    assert check(paper(pipeline__microbatches=8)).pipeline.microbatches == 8
+
+
+def test_hidden_instructions_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert precisions() == ("float32",)
 
 
 def test_plain_pytorch_has_the_same_net() -> None:
@@ -54,8 +70,11 @@ def test_rows_of_the_step_are_made_of_the_right_figures() -> None:
     assert rows[f"{what}, of the limit", "GFLOP/s"].ratio == 60 * 4 / 400
     assert rows["training step, bfloat16, 1 microbatch", "images/s"].ratio == 5
     assert len(rows) == 4
-    beside = training.beside_torchvision({"ours 4": [60.0], "ours 1": [120.0], "as it comes": [30.0], "at its best": [80.0]})
-    assert [row.ratio for row in beside] == [2, 0.75, 4, 1.5]
+    figures = {"ours 4": [60.0], "ours 1": [120.0], "as it comes": [30.0], "at its best": [80.0]}
+    assert [row.ratio for row in training.beside_torchvision("bfloat16", figures)] == [2, 0.75, 4, 1.5]
+    beside = training.beside_torchvision("float32", figures)
+    assert [row.ratio for row in beside] == [2, 0.75]
+    assert all("float32" in row.what and "float32" in row.peer for row in beside)
 
 
 def test_a_feed_tells_waiting_from_computing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,27 +114,53 @@ def test_our_contender_trains_by_the_trainings_own_loop() -> None:
     assert loop.batches is batches  # type: ignore[attr-defined]
 
 
-def test_the_parts_of_the_step_are_measured_and_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], Figures]:
+    """What ``training`` makes of contenders that always give the same."""
     figures = {"ours 4": 60, "ours 1": 50, "limit": 400, "plain": 10, "as it comes": 30, "at its best": 80}
     # Each a builder of a contender that always gives the same.
     made = {name: partial(partial, float, figure) for name, figure in figures.items()}
     assert made.keys() == training.plain_contenders("bfloat16", Namespace(batch=1, threads=1)).keys() | (
-        training.torchvision_contenders(Namespace(batch=1, threads=1)).keys()
+        training.torchvision_contenders("bfloat16", Namespace(batch=1, threads=1)).keys()
     )
     monkeypatch.setattr(training, "plain_contenders", lambda precision, options: made)
-    monkeypatch.setattr(training, "torchvision_contenders", lambda options: made)
-    training.main(["--only", "bfloat16", "torchvision", "--rounds", "2", "--json", str(tmp_path / "figures.json")])
-    rows = read(tmp_path / "figures.json")
-    assert [row.ratio for row in rows if row.unit == "images/s"] == [6, 5, 2, 0.75, 50 / 30, 0.625]
-    assert {len(row.ours) for row in rows} == {2}
+    monkeypatch.setattr(training, "torchvision_contenders", lambda precision, options: made)
+
+    def run() -> Figures:
+        training.main(["--only", "bfloat16", "torchvision", "--rounds", "2", "--json", str(tmp_path / "figures.json")])
+        return read(tmp_path / "figures.json")
+
+    return run
+
+
+def test_the_parts_of_the_step_are_measured_and_told(measured: Callable[[], Figures], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "precisions", lambda: ("bfloat16", "float32"))
+    figures = measured()
+    assert [row.ratio for row in figures.comparisons if row.unit == "images/s"] == [6, 5, 2, 0.75, 50 / 30, 0.625]
+    assert {len(row.ours) for row in figures.comparisons} == {2}
+    assert figures.left_out == []
+
+
+def test_without_bfloat16_instructions_the_step_is_measured_in_float32(
+    measured: Callable[[], Figures], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    figures = measured()
+    assert {row.what for row in figures.comparisons} == {"training step, float32, 4 microbatches"}
+    steps = ["training step, bfloat16, 4 microbatches", "training step, bfloat16, 1 microbatch"]
+    assert figures.left_out == steps + [f"{step}, beside torchvision's net" for step in steps]
 
 
 CONTENDERS = """
-from benchmarks import evaluation, peers, steps
-for build in (steps.ours, steps.product):
-    assert build("bfloat16", *([2, 4] if build is steps.ours else []), 2)() > 0
-for build in (peers.plain, peers.torchvision, peers.best_torchvision):
-    assert build(2, 2)() > 0
+from benchmarks import peers, steps
+from benchmarks.precisions import precisions
+steps.SIDE = 256
+assert steps.ours(precisions()[0], 2, 2, 1)() > 0
+for precision in precisions():
+    assert steps.product(precision, 1)() > 0
+assert peers.plain(2, 1)() > 0
+assert peers.torchvision(2, 1)() > 0
+assert peers.best_torchvision(precisions()[0], 2, 1)() > 0
 """
 
 
@@ -129,8 +174,8 @@ def test_the_bare_forward_pass_computes_as_much_as_the_test() -> None:
     squares, _ = steps.random_batch(1, 256, 1, torch.device("cpu"))
     counts = []
     for work in (
-        lambda: probabilities(net, squares, evaluation.card("float32")),
-        lambda: evaluation.forward(net, squares[..., :227, :227], torch.float32),
+        lambda: probabilities(net, squares, evaluation.CARD),
+        lambda: evaluation.forward(net, squares[..., :227, :227]),
     ):
         with FlopCounterMode(display=False) as counter:
             work()
@@ -138,13 +183,56 @@ def test_the_bare_forward_pass_computes_as_much_as_the_test() -> None:
     assert counts[0] == counts[1] > 0
 
 
+@pytest.fixture
+def as_before() -> Iterator[None]:
+    """What measurements set for their own process is set back."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
+
+
+def checked(file: Path) -> Figures:
+    """The figures of one round."""
+    figures = read(file)
+    assert all(len(row.ours) == len(row.theirs) == 1 and row.ours[0] > 0 < row.theirs[0] for row in figures.comparisons)
+    return figures
+
+
 def test_the_test_runs_as_a_command_and_leaves_its_figures(tmp_path: Path) -> None:
-    figures = tmp_path / "figures.json"
-    options = ["--batch", "1", "--rounds", "1", "--json", str(figures)]
-    subprocess.run([sys.executable, "-m", "benchmarks.evaluation", *options], cwd=ROOT, check=True)
-    rows = read(figures)
-    assert len(rows) == 2
-    assert all(len(row.ours) == len(row.theirs) == 1 and row.ours[0] > 0 < row.theirs[0] for row in rows)
+    file = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks.evaluation", "--batch", "1", "--rounds", "1", "--threads", "1"]
+    subprocess.run([*command, "--json", str(file)], cwd=ROOT, check=True)
+    assert [row.what for row in checked(file).comparisons] == ["ten-crop test, float32"]
+
+
+def test_without_bfloat16_instructions_the_wait_is_that_of_a_training_in_float32(
+    as_before: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    options = ["--rounds", "1", "--batch", "10", "--steps", "1", "--threads", "1"]
+    waiting.main([*options, "--json", str(tmp_path / "figures.json")])
+    figures = checked(tmp_path / "figures.json")
+    what = "training from 256×256 JPEGs, {}"
+    assert [row.what for row in figures.comparisons] == [f"{what.format('float32')}: wait for images", what.format("float32")]
+    assert figures.left_out == [what.format("bfloat16")]
+
+
+def test_without_bfloat16_instructions_the_pipeline_computes_in_float32(
+    pair: Any, as_before: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    # The tests' own two ranks, and the contenders in this process: starting others takes longer than what they do.
+    monkeypatch.setattr(pipeline, "Ranks", lambda ranks, threads: nullcontext(pair))
+    monkeypatch.setattr(pipeline, "apart", lambda builders: nullcontext({name: build() for name, build in builders.items()}))
+    options = ["--rounds", "1", "--batch", "2", "--microbatches", "2", "--runs", "1"]
+    pipeline.main([*options, "--json", str(tmp_path / "figures.json")])
+    figures = checked(tmp_path / "figures.json")
+    what = "pipeline of 2 ranks with one thread each, {}, 2 microbatches"
+    assert [row.what for row in figures.comparisons] == 2 * [what.format("float32")]
+    assert figures.left_out == [what.format("bfloat16")]
+    with pytest.raises(SystemExit, match="2"):
+        pipeline.main(["--precision", "bfloat16"])
 
 
 def test_the_wait_is_that_of_a_training_on_real_shards(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,62 +253,3 @@ def test_a_repro_is_timed_only_where_it_has_nothing_to_do(tmp_path: Path) -> Non
     (tmp_path / "dvc.yaml").write_text("stages: {copy: {cmd: date > b, always_changed: true, outs: [b]}}\n")
     with pytest.raises(RuntimeError, match="a second `dvc repro` should have nothing to do, but it says"):
         workflow.reproduce(tmp_path)
-
-
-TINY = '''"""Something beside something."""
-import json, sys
-row = {"what": "it", "unit": "s", "ours": [2.0], "peer": "they", "theirs": [1.0], "target": 1.5, "at_most": False}
-open(sys.argv[sys.argv.index("--json") + 1], "w").write(json.dumps([row]))
-'''
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of measurements: one works, one fails after it has left figures."""
-    folder = tmp_path / "benchmarks"
-    folder.mkdir()
-    for name, text in {"__init__": "", "broken": TINY + "sys.exit(1)\n", "tiny": TINY}.items():
-        (folder / f"{name}.py").write_text(text)
-    monkeypatch.setattr(bench, "HERE", folder)
-    monkeypatch.setattr(bench, "PAGE", folder / "README.md")
-    monkeypatch.setattr(bench, "NOTES", folder / "notes.md")
-    monkeypatch.setattr(bench, "BENCHES", ("broken", "tiny"))
-    return folder
-
-
-def test_a_measurement_that_fails_is_told_and_the_rest_goes_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench.main([]) == 1
-    assert "error: benchmarks.broken ended with 1\n" in capsys.readouterr().err
-    page = (here / "README.md").read_text()
-    assert "`broken` ended with 1, so its rows are missing." in page
-    assert "1 of 1 targets are met." in page
-    assert "| it | 2.00 s | they: 1.00 | **2.00** (2.00–2.00) | ≥ 1.5 | yes |" in page
-    assert "- `python -m benchmarks.tiny`: Something beside something." in page
-
-
-def test_words_about_shortfalls_survive_a_rewrite(here: Path) -> None:
-    (here / "notes.md").write_text("## Shortfalls\n\nWhy it is so.\n")
-    (here / "README.md").write_text("old")
-    bench.main([])
-    assert (here / "README.md").read_text().endswith("\n\n## Shortfalls\n\nWhy it is so.\n")
-
-
-def test_measurements_by_name_are_printed_and_change_no_page(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench.main(["tiny"]) == 0
-    assert "| it | 2.00 s |" in capsys.readouterr().out
-    assert not (here / "README.md").exists()
-    with pytest.raises(SystemExit, match="2"):
-        bench.main(["tinny"])
-    assert "tinny is no measurement; choose from broken, tiny" in capsys.readouterr().err
-
-
-def test_the_page_names_the_machine_and_versions() -> None:
-    page = bench.page([bench.Outcome("training", [Comparison("it", "s", [1.0], "they", [1.0], 2.0)])])
-    assert f"torch {torch.__version__.split('+')[0]}" in page
-    assert bench.processor() in page
-    assert "0 of 1 targets are met." in page
-
-
-def test_every_measurement_has_its_command_and_its_sentence() -> None:
-    assert [name for name in bench.BENCHES if bench.sentence(name) == "not there."] == []
-    assert [name for name in bench.BENCHES if not callable(import_module(f"benchmarks.{name}").main)] == []

@@ -1,5 +1,6 @@
 """The bubble meter's arithmetic, and what it says of two real ranks."""
 
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -7,7 +8,6 @@ from nets import settings_of
 
 from alexnet.parallel.meter import Span
 from benchmarks import bubbles, pipeline
-from benchmarks.ranks import Ranks
 
 
 def order(rank: int, ranks: int, microbatches: int, schedule: str) -> list[Span]:
@@ -48,11 +48,10 @@ def test_idle_is_what_a_rank_does_not_compute() -> None:
     assert run.formula() == 0.5
 
 
-def test_two_real_ranks_are_metered_and_drawn() -> None:
+def test_two_real_ranks_are_metered_and_drawn(pair: Any) -> None:
     settings = {"pipeline.ranks": 2, "pipeline.cuts": ["conv3"], "pipeline.schedule": "InterleavedZeroBubble"}
-    params = settings_of("cifar10-32", batch_size=8, **settings, **{"pipeline.microbatches": 2})
-    with Ranks(2, threads=1) as ranks:
-        run = pipeline.run(ranks, params)
+    params = settings_of("cifar10-32", batch_size=8, precision="float32", **settings, **{"pipeline.microbatches": 2})
+    run = pipeline.run(pair, params)
     first, last = ([(span.what, span.microbatch) for span in rank[0]] for rank in run.batches)
     done = [(what, at) for what in ("forward", "backward", "weights") for at in (0, 1)] + [("weights", -1), ("update", -1)]
     assert sorted(first) == sorted(last) == sorted(done)

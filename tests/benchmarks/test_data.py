@@ -31,7 +31,7 @@ def test_a_measurement_gives_a_row_for_each_peer(
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
-    rows = json.loads((tmp_path / "rows.json").read_text())
+    rows = json.loads((tmp_path / "rows.json").read_text())["comparisons"]
     assert len(capsys.readouterr().out.splitlines()) == len(rows) + 2
     expected = PEERS[main]
     # On one core there is no second one to compare with.

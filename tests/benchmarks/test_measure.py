@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.measure import HEADER, Comparison, apart, parser, read, table, take_turns, tell
+from benchmarks.measure import HEADER, Comparison, Figures, apart, parser, read, table, take_turns, tell
 
 
 def compared(ours: list[float], theirs: list[float], target: float, at_most: bool = False) -> Comparison:
@@ -80,9 +80,16 @@ def test_a_contender_that_dies_is_named() -> None:
 def test_what_is_told_is_printed_as_a_table_and_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     comparisons = [compared([1234.5, 1300.0], [1000.0, 1000.0], 1.2), compared([0.00123], [0.1], 0.02, at_most=True)]
     tell(comparisons, parser("what", rounds=1).parse_args(["--json", str(tmp_path / "figures.json")]))
-    assert read(tmp_path / "figures.json") == comparisons
+    assert read(tmp_path / "figures.json") == Figures(comparisons, [])
     assert capsys.readouterr().out.strip() == table(comparisons)
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table(comparisons).splitlines()]
     assert lines[0] == list(HEADER)
     assert lines[2][1:] == ["1,267 s", "peer: 1,000", "**1.27** (1.23–1.30)", "≥ 1.2", "yes"]
     assert lines[3][1:] == ["0.00123 s", "peer: 0.100", "**0.012** (0.012–0.012)", "≤ 0.02", "yes"]
+
+
+def test_rows_that_are_left_out_are_told_and_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = compared([1.0], [1.0], 1)
+    tell([row], parser("what", rounds=1).parse_args(["--json", str(tmp_path / "figures.json")]), ["this", "that"])
+    assert read(tmp_path / "figures.json") == Figures([row], ["this", "that"])
+    assert capsys.readouterr().out.endswith("\n\nLeft out, as this machine has no bfloat16 instructions: this; that.\n")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from nets import ROOT, meta_net, net_of
+from nets import meta_net, net_of
+from staged import ROOT
 from torch import Tensor, nn
 from torchvision.models import alexnet as torchvisions
 

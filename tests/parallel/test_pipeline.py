@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from marks import needs_bfloat16
 from nets import net_of, settings_of
 
 from alexnet.data.shards import Shards
@@ -29,7 +30,12 @@ CUTS_AND_SCHEDULES = [
     (["conv3", "fc6", "fc7"], "Interleaved1F1B"),
     (["conv3", "fc6", "fc7"], "InterleavedZeroBubble"),
 ]
-NETS_AND_CUTS = [(model, cut) for model, net in NETS.items() for cut in net.cuts]
+LARGE = [model for model, net in NETS.items() if net.crops[0] > 32]
+NETS_AND_CUTS = [
+    *((model, cut, "float32") for model in LARGE for cut in NETS[model].cuts),
+    *((model, cut, "bfloat16") for model in NETS if model not in LARGE for cut in NETS[model].cuts),
+    pytest.param("alexnet", "conv3", "bfloat16", marks=needs_bfloat16),
+]
 
 
 def trained(runtime: Runtime, settings: dict[str, Any], folder: Path) -> tuple[list[Any], dict[str, str]]:
@@ -97,19 +103,19 @@ def test_two_ranks_give_the_weights_of_one(
     assert weights | others == whole
 
 
-@pytest.mark.parametrize(("model", "cut"), NETS_AND_CUTS)
-def test_every_net_may_be_cut_at_each_of_its_cuts(pair: Any, small: Path, tiny: Path, model: str, cut: str) -> None:
-    """In two steps, as the largest nets take a second or two for each."""
-    folder = small if NETS[model].crops[0] > 32 else tiny
-    settings = recipe(model, "bfloat16", batch_size=10, **{"pipeline.cuts": [cut], "pipeline.microbatches": 2})
-    if model not in ONCE:
-        ONCE[model] = alone(settings, folder)
+@pytest.mark.parametrize(("model", "cut", "precision"), NETS_AND_CUTS)
+def test_every_net_may_be_cut_at_each_of_its_cuts(pair: Any, few: Path, tiny: Path, model: str, cut: str, precision: str) -> None:
+    folder, batch = (few, 6) if NETS[model].crops[0] > 32 else (tiny, 10)
+    settings = recipe(model, precision, batch_size=batch, **{"pipeline.cuts": [cut], "pipeline.microbatches": 2})
+    if (model, precision) not in ONCE:
+        ONCE[model, precision] = alone(settings, folder)
     (figures, weights), (_, others) = pair(trained, settings, folder)
-    assert (figures, weights | others) == ONCE[model]
+    assert (figures, weights | others) == ONCE[model, precision]
+    assert len(figures[0]) == 2  # steps
     assert f"{cut}.weight" in others
 
 
-ONCE: dict[str, Any] = {}
+ONCE: dict[tuple[str, str], Any] = {}
 """What one process gives; no cut changes it."""
 
 

@@ -8,6 +8,7 @@ import pytest
 from nets import net_of, settings_of
 from ruamel.yaml import YAML
 from safetensors.torch import save_model
+from staged import params_text
 
 from alexnet.files import sha256_of
 
@@ -26,7 +27,7 @@ def command(folder: Path, *arguments: str, **variables: str) -> subprocess.Compl
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_misspelt_key_stops_every_stage_in_one_line(stage: str, tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text()
+    text = params_text()
     (tmp_path / "params.yaml").write_text(text.replace("momentum:", "momentun:"))
     result = command(tmp_path, "-m", f"stages.{stage}")
     assert (result.returncode, result.stdout) == (2, "")
@@ -44,7 +45,7 @@ def test_a_rank_that_another_launcher_left_in_the_environment_hides_no_error(tmp
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_refusal_imports_no_large_library(stage: str, tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("momentum:", "momentun:"))
+    (tmp_path / "params.yaml").write_text(params_text().replace("momentum:", "momentun:"))
     program = (
         f"import atexit, runpy, sys; atexit.register(lambda: print(*sorted({LARGE} & sys.modules.keys())));"
         f"runpy.run_module('stages.{stage}', run_name='__main__')"
@@ -54,7 +55,7 @@ def test_a_refusal_imports_no_large_library(stage: str, tmp_path: Path) -> None:
 
 
 def test_the_number_that_dvc_writes_is_a_number(tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text()
+    text = params_text()
     lines = ["lr: 1e-05" if line.startswith("lr:") else line for line in text.splitlines()]
     (tmp_path / "params.yaml").write_text("\n".join(lines))
     assert command(tmp_path, "-m", "stages.check").returncode == 0
@@ -79,7 +80,7 @@ def test_a_missing_or_broken_params_file_is_said_in_one_line(tmp_path: Path) -> 
     ],
 )
 def test_a_model_to_start_from_that_cannot_be_had_is_refused(tmp_path: Path, start: str, words: str) -> None:
-    text = (ROOT / "params.yaml").read_text()
+    text = params_text()
     (tmp_path / "params.yaml").write_text(text.replace("init_from:\n", f"init_from: {start}\n"))
     result = command(tmp_path, "-m", "stages.check")
     assert (result.returncode, result.stdout) == (2, "")

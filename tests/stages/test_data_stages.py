@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 from sklearn.datasets import load_sample_images
+from staged import params_text
 
 REPOSITORY = Path(__file__).parents[2]
 STAGES = ("download", "pca", "preprocess")
@@ -32,7 +33,7 @@ def main(tmp_path: Path) -> Path:
 
 def set_params(place: Path, **data: object) -> None:
     yaml = YAML()
-    params = yaml.load(REPOSITORY / "params.yaml")
+    params = yaml.load(params_text())
     params["data"].update({"source": "folder", "root": "images", "max_rejects": 2} | data)
     yaml.dump(params, place / "params.yaml")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import grimp
 import pytest
+from nets import settings_of
 from ruamel.yaml import YAML
 
 from alexnet.settings.section import Section
@@ -111,7 +112,7 @@ def test_download_does_not_depend_on_settings_of_the_training() -> None:
     assert not any(str(path).startswith("alexnet/settings/training") for path in imported("download"))
 
 
-def test_a_stage_reads_every_key_that_its_section_names(shipped: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_reads_every_key_that_its_section_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys that are declared but not read would make DVC run a stage again for nothing."""
     read: set[str] = set()
     plain = Section.__getattribute__
@@ -121,10 +122,8 @@ def test_a_stage_reads_every_key_that_its_section_names(shipped: Any, tmp_path: 
             read.update(f"{base.__name__}.{name}" for base in type(self).__mro__ if issubclass(base, Section))
         return plain(self, name)
 
-    params = shipped()
-    params["data"] |= {"limit": 20, "blends": 1}
-    params |= {"batch_size": 4, "epochs": 1}
-    params["pipeline"] |= {"ranks": 1}
+    few = {"data.source": "digits", "data.limit": 10, "data.blends": 1, "batch_size": 5, "epochs": 1, "lr_schedule": "plateau"}
+    params = settings_of("cifar10-32", **few, precision="float32", **{"pipeline.ranks": 1, "pipeline.microbatches": 1})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     YAML().dump(params, tmp_path / "params.yaml")

@@ -1,14 +1,13 @@
 """In a shallow clone, experiments that DVC could not store are refused before they cost anything."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from staged import ROOT, params_text
 
-ROOT = Path(__file__).parents[2]
 STAGE = "stages:\n  check:\n    cmd: python -m stages.check && cp params.yaml out\n    params: [lr]\n    outs: [out]\n"
 
 
@@ -28,7 +27,7 @@ def sh(folder: Path, *command: str, status: int = 0) -> str:
 def shallow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shallow clone of two commits, with one stage."""
     first, folder = tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("shallow") / "clone"
-    shutil.copy(ROOT / "params.yaml", first)
+    (first / "params.yaml").write_text(params_text())
     (first / "dvc.yaml").write_text(STAGE)
     sh(first, "git", "init", "-q")
     for key, value in (("user.name", "test"), ("user.email", "test@localhost")):

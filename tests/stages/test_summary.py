@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
+from staged import ROOT, params_text
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A repository whose committed report has errors of 5 and 6 %, and a model's card."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "params.yaml").write_text(params_text())
     for folder in ("models", "reports"):
         (tmp_path / folder).mkdir()
     (tmp_path / "models/alexnet.json").write_text('{"flip": false}')

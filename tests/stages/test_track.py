@@ -1,21 +1,20 @@
 """`python -m stages.track` in a small repository with real experiments of DVC."""
 
 import os
-import shutil
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from staged import params_text
 
 from alexnet.files import sha256_of
 from alexnet.tracking import Entry, Store
 from stages import provenance
 from stages.command import run
 from stages.track import main
-
-PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 DVC_YAML = """
 stages:
@@ -66,8 +65,8 @@ def sh(folder: Path, *command: str) -> str:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository after `dvc repro`, an experiment that DVC skipped, a new one and one that was trained and not tested."""
     folder = tmp_path_factory.mktemp("repository")
-    shutil.copy(PARAMS, folder)
     for name, text in {
+        "params.yaml": re.sub("^lr:.*", "lr: 0.01", params_text(), flags=re.MULTILINE),
         "dvc.yaml": DVC_YAML,
         "train.py": TRAIN,
         "evaluate.py": EVALUATE,

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from nets import ROOT, settings_of
+from nets import settings_of
 from ruamel.yaml import YAML
+from staged import ROOT
 
 from alexnet.tracking import Entry, Store
 

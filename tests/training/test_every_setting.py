@@ -1,5 +1,6 @@
 """Every value of every setting trains, and each leads to other weights: none is read by nobody."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,16 @@ ELSEWHERE = {
 }
 
 
+DONE: dict[str, tuple[tuple[str, str], ...]] = {}
+"""Weights by settings: each setting is tried beside the same base."""
+
+
 def weights(folder: Path, **changes: Any) -> tuple[tuple[str, str], ...]:
-    return tuple(alone(BASE | changes, folder)[1].items())
+    settings = BASE | changes
+    key = json.dumps(settings, sort_keys=True)
+    if key not in DONE:
+        DONE[key] = tuple(alone(settings, folder)[1].items())
+    return DONE[key]
 
 
 def test_every_setting_is_tried() -> None:
