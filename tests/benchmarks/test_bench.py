@@ -1,6 +1,5 @@
 """The measurements compare what they say, in the precisions that the machine has instructions for."""
 
-import os
 import subprocess
 import sys
 from argparse import Namespace
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from marks import needs_bfloat16
 from nets import meta_net, net_of, settings_of
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -30,7 +28,6 @@ from benchmarks.paper import paper
 from benchmarks.precisions import precisions
 
 ROOT = Path(__file__).parents[2]
-HIDDEN = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 """Hides the instructions for bfloat16."""
 
 
