@@ -28,7 +28,6 @@ from benchmarks.paper import paper
 from benchmarks.precisions import precisions
 
 ROOT = Path(__file__).parents[2]
-"""Hides the instructions for bfloat16."""
 
 
 def test_what_is_measured_names_every_setting_itself() -> None:
