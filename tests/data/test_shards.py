@@ -148,7 +148,7 @@ def test_a_file_larger_than_a_workers_memory_is_a_reject(
         file.truncate(MEMORY + 1)
     manifest.rows.append(Row("test", 0, "train/cat/film.jpg", 0, MEMORY + 1, "00"))
     folder = write(manifest, max_rejects=1)
-    assert (folder / "rejects.csv").read_text().splitlines()[1:] == ["test,train/cat/film.jpg,0,needs too much memory"]
+    assert (folder / "rejects.csv").read_text().splitlines()[1:] == ['"test","train/cat/film.jpg",0,"needs too much memory"']
 
 
 @pytest.mark.parametrize("quality", [40, 75, 95, 100])
