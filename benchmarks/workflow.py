@@ -80,6 +80,7 @@ def execute(folder: Path, *command: str) -> str:
     """Run a command as in an activated environment, and give what it printed. Raises ``RuntimeError`` where it fails."""
     apart = ("DVC_", "MLFLOW_", "GIT_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(apart)}
+    environment["DVC_NO_ANALYTICS"] = "1"
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     done = subprocess.run(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False

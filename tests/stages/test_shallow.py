@@ -15,7 +15,11 @@ def sh(folder: Path, *command: str, status: int = 0) -> str:
     """What a command prints, in an activated environment."""
     drop = ("DVC_", "MLFLOW_", "GIT_")
     variables = {name: value for name, value in os.environ.items() if not name.startswith(drop)}
-    variables |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}", "PYTHONPATH": str(ROOT)}
+    variables |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "DVC_NO_ANALYTICS": "1",
+    }
     done = subprocess.run(
         command, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

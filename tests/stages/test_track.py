@@ -57,7 +57,10 @@ json.dump({"center": way, "ten_crop": way, "images": 9, "classes": 3}, open("rep
 
 def sh(folder: Path, *command: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")} | {"PATH": path}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")} | {
+        "PATH": path,
+        "DVC_NO_ANALYTICS": "1",
+    }
     return subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
 
 
@@ -77,7 +80,6 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sh(folder, "git", "config", "user.name", "somebody")
     sh(folder, "git", "config", "user.email", "somebody@localhost")
     sh(folder, "dvc", "init", "-q")
-    sh(folder, "dvc", "config", "core.analytics", "false")
     sh(folder, "dvc", "repro", "-q")
     sh(folder, "git", "add", "-A")
     sh(folder, "git", "commit", "-qm", "a model")
