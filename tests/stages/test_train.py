@@ -90,7 +90,7 @@ def torchrun(folder: Path, *before: str, **variables: str) -> subprocess.Complet
     (folder / "ranks.py").write_text(TWO_RANKS)
     command = [*before, sys.executable, "-m", "stages.torchrun", "--nproc-per-node", "2", "ranks.py"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=250)
 
 
 def test_variables_that_a_cluster_left_behind_change_nothing(tmp_path: Path) -> None:
