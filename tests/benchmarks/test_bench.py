@@ -24,8 +24,9 @@ from alexnet.training import loop
 from alexnet.training.session import build_engine
 from benchmarks import evaluation, peers, pipeline, steps, training, waiting, workflow
 from benchmarks.measure import Figures, read
-from benchmarks.paper import paper
+from benchmarks.paper import PAPER, paper
 from benchmarks.precisions import precisions
+from stages import recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -150,6 +151,7 @@ def test_without_bfloat16_instructions_the_step_is_measured_in_float32(
 CONTENDERS = """
 from benchmarks import peers, steps
 from benchmarks.precisions import precisions
+from stages import recipe
 steps.SIDE = 256
 assert steps.ours(precisions()[0], 2, 2, 1)() > 0
 for precision in precisions():
@@ -188,6 +190,12 @@ def as_before() -> Iterator[None]:
     torch.use_deterministic_algorithms(deterministic)
 
 
+@pytest.fixture
+def small_net(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measures the small net, as the paper's takes seconds."""
+    monkeypatch.setattr("benchmarks.paper.PAPER", recipe.applied(PAPER, recipe.read("cifar10-32") | {"lr": 1e-6}))
+
+
 def checked(file: Path) -> Figures:
     """The figures of one round."""
     figures = read(file)
@@ -203,7 +211,7 @@ def test_the_test_runs_as_a_command_and_leaves_its_figures(tmp_path: Path) -> No
 
 
 def test_without_bfloat16_instructions_the_wait_is_that_of_a_training_in_float32(
-    as_before: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    small_net: None, as_before: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     options = ["--rounds", "1", "--batch", "10", "--steps", "1", "--threads", "1"]
@@ -215,7 +223,7 @@ def test_without_bfloat16_instructions_the_wait_is_that_of_a_training_in_float32
 
 
 def test_without_bfloat16_instructions_the_pipeline_computes_in_float32(
-    pair: Any, as_before: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    pair: Any, small_net: None, as_before: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     # The tests' own two ranks, and the contenders in this process: starting others takes longer than what they do.
