@@ -60,7 +60,7 @@ class Store:
             os.environ.setdefault(name, value)
         self._root = root.resolve()
         self._address = Address.read(os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db", self._root)
-        self.uri = self._address.uri
+        self.uri, self.database = self._address.uri, self._address.database
         self.artifacts = None if self._address.server else (self._root / ARTIFACTS).as_uri()
         """Where the experiment's files are; None where a server decides."""
 
@@ -73,9 +73,8 @@ class Store:
         if self._address.folder and os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in ("true", "1"):
             instead = sqlite_uri(self._address.folder / "mlflow.db")
             raise MlflowException(f"it keeps no runs in plain folders any more; set MLFLOW_TRACKING_URI={instead}")
-        database = self._address.database
         # Processes that create one SQLite database at the same time ruin it.
-        with FileLock(f"{database}.lock", timeout=60) if database else nullcontext():
+        with FileLock(f"{self.database}.lock", timeout=60) if self.database else nullcontext():
             client = MlflowClient(self.uri)
             found = client.get_experiment_by_name(EXPERIMENT)
             if found is None:
@@ -86,8 +85,8 @@ class Store:
                     found = client.get_experiment_by_name(EXPERIMENT)
                     if found is None:
                         raise
-            if database and self.artifacts and database.resolve().is_relative_to(self._root):
-                old = follow_repository(database, EXPERIMENT, self.artifacts)
+            if self.database and self.artifacts and self.database.resolve().is_relative_to(self._root):
+                old = follow_repository(self.database, EXPERIMENT, self.artifacts)
                 if old:
                     tqdm.write(f"note: the files of MLflow's runs are in {self.artifacts} now, not in {old}", file=sys.stderr)
             return client, found.experiment_id
