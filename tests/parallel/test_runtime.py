@@ -62,7 +62,7 @@ def test_one_rank_needs_no_process_group() -> None:
     assert not torch.distributed.is_initialized()
 
 
-@pytest.mark.parametrize("launcher", [None, "1", str(os.getpid())])
+@pytest.mark.parametrize("launcher", [None, "1", str(os.getpid())], ids=["none", "another", "this process"])
 def test_what_another_launcher_left_in_the_environment_makes_no_rank(
     monkeypatch: pytest.MonkeyPatch, launcher: str | None
 ) -> None:
