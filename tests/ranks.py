@@ -29,7 +29,7 @@ class Pair:
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
         for queue in self.asked:
             queue.put((function, arguments))
-        answers = [queue.get(timeout=120) for queue in self.answered]
+        answers = [queue.get(timeout=240) for queue in self.answered]
         failed = [f"rank {rank}: {answer}" for rank, (done, answer) in enumerate(answers) if not done]
         assert not failed, "\n".join(failed)
         return [answer for _, answer in answers]
