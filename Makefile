@@ -23,7 +23,7 @@ exp: $(READY) .git-identity
 	@$(ACTIVATE) python -m stages.recipe "$(RECIPE)" $(if $(QUEUE),--queue) $(ARGS)
 
 test: $(READY) lint
-	@$(ACTIVATE) python -m pytest
+	@$(ACTIVATE) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	@$(ACTIVATE) ruff check . && ruff format --check . && mypy && lint-imports
