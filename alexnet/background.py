@@ -90,10 +90,10 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is None:
-            self.end()
-        else:
-            self.end("KILLED" if issubclass(kind, (KeyboardInterrupt, SystemExit)) else "FAILED", SHORT_PATIENCE)
+        if kind is None or not issubclass(kind, (KeyboardInterrupt, SystemExit)):
+            self.end("FAILED" if kind else "FINISHED")
+        else:  # torchrun and people wait for a process that they have ended for some seconds only
+            self.end("KILLED", SHORT_PATIENCE)
 
     def _call(self, call: Callable[[Entry], Any]) -> None:
         with self._lock:
