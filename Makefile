@@ -9,8 +9,8 @@ ACTIVATE := . .venv/bin/activate &&
 INTO_VENV := --quiet --require-hashes -r
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# These would send packages elsewhere than into .venv, or keep Python from finding the stages.
-unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONHOME PYTHONSAFEPATH
+# These would send packages elsewhere than into .venv.
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PYTHONHOME
 
 .PHONY: repro exp test lint bench ui
 
@@ -46,7 +46,10 @@ $(READY): requirements.txt
 	@awk '/^uv==/,/# via/' requirements.txt >.venv/uv.txt
 	@.venv/bin/python -m pip install $(INTO_VENV) .venv/uv.txt \
 	  && .venv/bin/uv pip install --python .venv/bin/python $(INTO_VENV) requirements.txt \
-	  || { echo "uv could not do it; pip tries, which takes some minutes longer" >&2; .venv/bin/python -m pip install $(INTO_VENV) requirements.txt; }
+	  || { echo "uv cannot be had or failed; pip does it, which takes some minutes longer" >&2; .venv/bin/python -m pip install $(INTO_VENV) requirements.txt; }
+	@.venv/bin/python -c 'from importlib.metadata import version; version(open("requirements.txt").read().split("==")[0])' 2>/dev/null \
+	  || { echo "error: the packages went elsewhere than into .venv; take target and prefix out of pip's configuration (pip config list)" >&2; exit 2; }
+	@echo 'unset PYTHONSAFEPATH  # It keeps Python from finding the stages.' >>.venv/bin/activate
 	@touch $@
 
 # DVC commits in the name of a person as soon as a tracked file differs; where git knows nobody, this repository gets a name of its own.

@@ -2,7 +2,7 @@
 
 import re
 
-# Controls and line breaks, which XML and a line of a message cannot hold; marks that turn the direction of all text after them;
+# Controls and line breaks, which XML and a line of a message cannot hold; overrides and embeddings of the text's direction;
 # halves of characters, which stand for bytes that are not UTF-8.
 _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 

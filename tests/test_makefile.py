@@ -41,9 +41,19 @@ def test_packages_go_into_the_environment_whatever_pip_is_told(clone: Path) -> N
     done = make(clone, PIP_USER="1", PIP_TARGET=str(elsewhere), PIP_PREFIX=str(elsewhere), PYTHONSAFEPATH="1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("making .venv and installing requirements.txt into it")
-    assert "uv could not do it; pip tries" in done.stderr
-    assert subprocess.run([clone / ".venv/bin/python", "-c", "import probe"], cwd=ROOT, check=True)
+    assert "uv cannot be had or failed; pip does it" in done.stderr
     assert not elsewhere.exists()
+    (clone / "stage.py").write_text("import probe\n")
+    activated = ["bash", "-c", ". .venv/bin/activate && python -m stage"]
+    subprocess.run(activated, cwd=clone, env=os.environ | {"PYTHONSAFEPATH": "1"}, check=True)
+
+
+def test_packages_that_went_elsewhere_make_no_environment(clone: Path) -> None:
+    (clone / "pip.conf").write_text(f"[install]\ntarget = {clone}/elsewhere\n")
+    done = make(clone, PIP_CONFIG_FILE=str(clone / "pip.conf"))
+    assert done.returncode == 2
+    assert "error: the packages went elsewhere than into .venv; " in done.stderr
+    assert not (clone / ".venv/ready").exists()
 
 
 def test_an_environment_with_a_wrong_package_is_not_ready(clone: Path) -> None:

@@ -13,7 +13,8 @@ TOO_LOW = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI
 
 def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether the processor has instructions for bfloat16 that torch may use."""
-    if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in TOO_LOW:
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA", "")
+    if limit.upper() in TOO_LOW:
         return False
     lines = cpuinfo.read_text(errors="ignore").splitlines() if cpuinfo.exists() else []
     flags = {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split()}
@@ -35,6 +36,6 @@ def refuse_emulation(precision: str, supported: bool | None = None) -> None:
         supported = has_bfloat16() or may_have_gpu()
     if precision == "bfloat16" and not supported:
         raise UserError(
-            f"params.yaml: precision: bfloat16 is refused: neither the processor nor a GPU here has instructions for it "
-            f"({', '.join(FLAGS)}), and emulated it is slow; set precision: float32"
+            f"params.yaml: precision: bfloat16 is refused: neither the processor ({', '.join(FLAGS)}) nor a GPU has instructions "
+            "for it here, or ONEDNN_MAX_CPU_ISA forbids them, and emulated it is slow; set precision: float32"
         )
