@@ -45,7 +45,7 @@ $(READY): requirements.txt
 	@$(PYTHON) -m venv --clear .venv
 	@awk '/^uv==/,/# via/' requirements.txt >.venv/uv.txt
 	@.venv/bin/python -m pip install $(INTO_VENV) .venv/uv.txt \
-	  && .venv/bin/uv pip install --python .venv/bin/python $(INTO_VENV) requirements.txt \
+	  && .venv/bin/uv pip install --compile-bytecode --python .venv/bin/python $(INTO_VENV) requirements.txt \
 	  || { echo "uv cannot be had or failed; pip does it, which takes some minutes longer" >&2; .venv/bin/python -m pip install $(INTO_VENV) requirements.txt; }
 	@.venv/bin/python -c 'from importlib.metadata import version; version(open("requirements.txt").read().split("==")[0])' 2>/dev/null \
 	  || { echo "error: the packages went elsewhere than into .venv; take target and prefix out of pip's configuration (pip config list)" >&2; exit 2; }
