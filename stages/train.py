@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 def main(settings: Params) -> None:
     """Join the ranks and train."""
     # Imported here, as params.yaml is checked first and torch takes seconds.
-    from alexnet.parallel.runtime import join, prepare_process
+    from alexnet.parallel.runtime import join, prepare_process, supports_bfloat16
+    from alexnet.settings.processor import refuse_emulation
 
     prepare_process(settings.threads)
     with join(settings.pipeline.ranks) as runtime:
         if runtime is not None:
+            refuse_emulation(settings.precision, supports_bfloat16(runtime.device))
             train(settings, runtime)
 
 

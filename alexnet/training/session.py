@@ -22,8 +22,7 @@ from alexnet.model.nets import build
 from alexnet.model.network import Network, Switches
 from alexnet.model.saved import start_from
 from alexnet.parallel.pipeline import OneProcess, Pipeline
-from alexnet.parallel.runtime import Runtime, supports_bfloat16
-from alexnet.settings.processor import refuse_emulation
+from alexnet.parallel.runtime import Runtime
 from alexnet.settings.training import Training
 from alexnet.training.checkpoint import Checkpoint
 from alexnet.training.loop import Images, Observe, fit
@@ -39,7 +38,6 @@ class Session:
         self, settings: Training, runtime: Runtime, train: Shards, val: Shards, eigenbasis: dict[str, Any], mean: np.ndarray
     ) -> None:
         """``mean``: the mean image, (3, size, size). Raises ``UserError`` where settings and data do not fit."""
-        refuse_emulation(settings.precision, supports_bfloat16(runtime.device))
         self.settings, self.runtime, self.eigenbasis = settings, runtime, eigenbasis
         self.meta = train.meta
         self.classes: list[str] = self.meta["classes"]
