@@ -21,7 +21,7 @@ from stages.check import check_start
 from stages.command import git, main_repository, read_yaml, refuse_shallow
 
 RECIPES = Path(__file__).parent.parent / "recipes"
-"""Each file holds only what differs from params.yaml, and its first line says in a comment what it is."""
+"""Each file holds settings that go on top of params.yaml; its first line says in a comment what it is."""
 
 
 def main() -> None:
