@@ -1,4 +1,4 @@
-"""The Makefile makes the environment by itself, whatever pip is told by the variables of the person who types `make`."""
+"""`make` sets up the environment by itself, whatever configuration of pip it finds."""
 
 import hashlib
 import os
