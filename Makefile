@@ -15,12 +15,12 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PYTHONHOME
 .PHONY: repro exp test lint bench ui
 
 repro: $(READY) .git-identity
-	@$(ACTIVATE) python -m stages.check && dvc repro && python -m stages.summary
+	@$(ACTIVATE) python -m workflow.check && dvc repro && python -m workflow.summary
 
 # RECIPE=NAME or RECIPE=NAME,NAME runs recipes/NAME.yaml as a DVC experiment of that name; QUEUE=1 queues it; ARGS="-S lr=0.02" adds to it.
 # Without a RECIPE it lists them.
 exp: $(READY) .git-identity
-	@$(ACTIVATE) python -m stages.recipe "$(RECIPE)" $(if $(QUEUE),--queue) $(ARGS)
+	@$(ACTIVATE) python -m workflow.recipe "$(RECIPE)" $(if $(QUEUE),--queue) $(ARGS)
 
 test: $(READY) lint
 	@$(ACTIVATE) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -32,7 +32,7 @@ bench: $(READY)
 	@$(ACTIVATE) python -m benchmarks
 
 ui: $(READY)
-	@$(ACTIVATE) PORT=$(PORT) python -m stages.ui
+	@$(ACTIVATE) PORT=$(PORT) python -m workflow.ui
 
 # A linked environment belongs to somebody else: `venv --clear` would follow the link and empty it.
 $(READY): requirements.txt

@@ -29,32 +29,36 @@ def main() -> None:
 
 
 def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> int:
-    """Print the likeliest classes of each image, one line for each that cannot be read; gives 2 where there was one, else 0.
+    """Print the likeliest classes of each image, one line for each that cannot be read; returns 2 if there was one, else 0.
 
-    Raises ``UserError`` where there is no model.
+    Raises ``UserError`` if there is no model.
     """
+    # Imported here, as torch takes seconds.
+    import torch
 
-    from alexnet.data.pixels import BadImage
-    from alexnet.evaluation.predict import prepared, probabilities
-    from alexnet.model.card import read_card
-    from alexnet.model.saved import load_model
-    from alexnet.parallel.runtime import prepare_process
+    from alexnet.evaluate.predictions import probabilities
+    from alexnet.files.card import read_card
+    from alexnet.input.augment import Normalization, apply, center_views
+    from alexnet.models.numerics import prepare_process
+    from alexnet.models.saved import load_model
+    from alexnet.prepare.pixels import BadImage, canonical
 
     if not model.is_file():
         raise UserError(f"{model} is missing; train with `dvc repro`, or name a model with --model")
     card = read_card(model.with_suffix(".json"))
     prepare_process(card.settings["threads"])
     net, mean = load_model(model, card)
+    normalization = Normalization.of(mean, card.scale, padding=0, device=mean.device)
     status = 0
     for path in images:
         try:
-            square = prepared(path, card, mean)
+            pixels = torch.tensor(canonical(path.read_bytes(), card.size))[None]
         except (OSError, BadImage) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             print(f"error: {printable(path)} cannot be read as an image ({reason}); give another file", file=sys.stderr)
             status = 2
             continue
-        found = probabilities(net, square, card)
+        found = probabilities(net, apply(pixels, center_views(1, 0), normalization), card)
         likely, labels = (found.ten_crop if ten_crop else found.center)[0].topk(min(5, len(card.classes)))
         print(printable(path))
         for probability, label in zip(likely.tolist(), labels.tolist(), strict=True):

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import mean
 
-from alexnet.parallel.meter import Span
-from alexnet.reporting.canvas import WIDTH, canvas, style, svg
-from alexnet.reporting.theme import BLUE, INK, MUTED, ORANGE, standalone
+from alexnet.pipeline.timing import Span
+from alexnet.report.canvas import WIDTH, canvas, style, svg
+from alexnet.report.theme import BLUE, INK, MUTED, ORANGE, standalone
 
 BATCHES_WALKED = 6
 COLOURS = {"forward": BLUE, "backward": ORANGE, "weights": "#8c6bb1", "update": MUTED}

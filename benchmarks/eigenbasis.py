@@ -8,8 +8,8 @@ from sklearn.datasets import load_sample_images
 from sklearn.decomposition import IncrementalPCA
 from threadpoolctl import threadpool_limits
 
-from alexnet.data.eigenbasis import TOGETHER, Sums, add_up
-from alexnet.data.pixels import square
+from alexnet.prepare.color_stats import TOGETHER, Sums, add_up
+from alexnet.prepare.pixels import square
 from benchmarks.measure import Comparison, parser, rate, take_turns, tell
 
 SIZE = 256

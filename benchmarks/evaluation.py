@@ -6,12 +6,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from alexnet.evaluation.predict import probabilities
-from alexnet.model.card import Card
-from alexnet.model.initialization import initialize
-from alexnet.model.nets import build
-from alexnet.model.network import Network, Switches
-from alexnet.parallel.runtime import prepare_process
+from alexnet.evaluate.predictions import probabilities
+from alexnet.files.card import Card
+from alexnet.models.initialization import initialize
+from alexnet.models.build import build
+from alexnet.models.network import Network, Switches
+from alexnet.pipeline.distributed import prepare_process
 from benchmarks import steps
 from benchmarks.measure import Comparison, parser, take_turns, tell
 from benchmarks.paper import paper

@@ -12,12 +12,12 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder  # type: ignore[import-untyped]
 from torchvision.transforms import v2  # type: ignore[import-untyped]
 
-from alexnet.data.augment import Normalization, order, random_views
-from alexnet.data.loading import batches
-from alexnet.data.sharding import write_shards
-from alexnet.data.shards import Shards
-from alexnet.data.squares import Canon
-from alexnet.parallel.runtime import prepare_process
+from alexnet.input.augment import Normalization, order, random_views
+from alexnet.input.loader import batches
+from alexnet.prepare.sharding import write_shards
+from alexnet.input.shards import Shards
+from alexnet.prepare.squares import Canon
+from alexnet.pipeline.distributed import prepare_process
 from benchmarks import photographs
 from benchmarks.measure import Comparison, parser, rate, take_turns, tell
 

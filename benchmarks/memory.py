@@ -12,8 +12,8 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 
 from alexnet.data import eigenbasis, manifest, sharding
-from alexnet.data.manifest import SPLITS, Manifest, Row
-from alexnet.data.squares import Canon
+from alexnet.sources.manifest import SPLITS, Manifest, Row
+from alexnet.prepare.squares import Canon
 from benchmarks.measure import Comparison, parser, take_turns, tell
 
 SIZE = 32
@@ -89,10 +89,10 @@ def loader(folder: Path) -> None:
     """An epoch as the training's first rank reads it."""
     import torch
 
-    from alexnet.data.augment import Normalization, order, random_views
-    from alexnet.data.loading import batches
-    from alexnet.data.shards import Shards
-    from alexnet.parallel.runtime import prepare_process
+    from alexnet.input.augment import Normalization, order, random_views
+    from alexnet.input.loader import batches
+    from alexnet.input.shards import Shards
+    from alexnet.pipeline.distributed import prepare_process
 
     prepare_process(threads=1)
     shards = Shards(folder / "shards", "train")

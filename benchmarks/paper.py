@@ -9,8 +9,8 @@ PAPER: dict[str, Any] = {
     "data": {
         "source": "digits", "root": None, "val_fraction": 0.1, "test_fraction": 0.2, "limit": None, "max_rejects": 0, "blends": 1,
     },
-    "pca": {"images": None, "workers": None},
-    "preprocess": {"size": 256, "quality": 95, "workers": None},
+    "pca": {"images": None},
+    "preprocess": {"size": 256, "quality": 95},
     "model": "alexnet",
     "classes": None,
     "init_from": None,
@@ -47,8 +47,7 @@ PAPER: dict[str, Any] = {
     "precision": "float32",
     "threads": 1,
     "pipeline": {"ranks": 1, "cuts": [], "schedule": "InterleavedZeroBubble", "microbatches": 4},
-    "loader": {"workers": None},
-    "checkpoint": {"minutes": None},
+    "machine": {"workers": None, "checkpoint_minutes": None},
 }  # fmt: skip
 """Every setting there is."""
 

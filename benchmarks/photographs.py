@@ -8,8 +8,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from alexnet.data import sources
-from alexnet.data.manifest import Manifest
-from alexnet.settings.data import Source
+from alexnet.sources.manifest import Manifest
+from alexnet.config.data import Source
 
 Size = tuple[int, int]
 """Width and height in pixels."""

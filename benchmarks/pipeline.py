@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 
-from alexnet.files import write_text
-from alexnet.model.initialization import initialize
-from alexnet.model.nets import build
-from alexnet.model.network import Switches
-from alexnet.parallel.meter import Meter, Span
-from alexnet.parallel.runtime import Runtime
-from alexnet.settings.training import Training
-from alexnet.training.optim import build_optimizer
-from alexnet.training.session import build_engine
+from alexnet.files.whole import write_text
+from alexnet.models.initialization import initialize
+from alexnet.models.build import build
+from alexnet.models.network import Switches
+from alexnet.pipeline.timing import Meter, Span
+from alexnet.pipeline.distributed import Runtime
+from alexnet.config.training import Training
+from alexnet.train.optimizers import build_optimizer
+from alexnet.train.session import build_engine
 from benchmarks import bubbles, steps
 from benchmarks.measure import Comparison, apart, parser, take_turns, tell
 from benchmarks.paper import paper

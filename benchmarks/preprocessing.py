@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image
 
-from alexnet.data.manifest import SPLITS, Manifest
-from alexnet.data.sharding import write_shards
-from alexnet.data.squares import Canon
+from alexnet.sources.manifest import SPLITS, Manifest
+from alexnet.prepare.sharding import write_shards
+from alexnet.prepare.squares import Canon
 from benchmarks.measure import Comparison, Contender, parser, rate, take_turns, tell
 
 SIZE, QUALITY = 256, 95

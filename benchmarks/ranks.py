@@ -9,8 +9,8 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
 
-from alexnet.parallel.runtime import join, prepare_process
-from alexnet.ranks import LAUNCHER
+from alexnet.pipeline.distributed import join, prepare_process
+from alexnet.launcher import LAUNCHER
 
 
 class Ranks:

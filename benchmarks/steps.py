@@ -13,19 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alexnet.data.augment import Normalization
-from alexnet.data.loading import Batch
-from alexnet.data.shards import Shards
-from alexnet.model.initialization import initialize
-from alexnet.model.nets import build
-from alexnet.model.network import Switches
-from alexnet.parallel.pipeline import OneProcess, Pipeline
-from alexnet.parallel.runtime import Runtime, prepare_process
-from alexnet.settings.training import Training
-from alexnet.training import loop
-from alexnet.training.checkpoint import Checkpoint
-from alexnet.training.session import build_engine
-from alexnet.training.state import Epoch
+from alexnet.input.augment import Normalization
+from alexnet.input.loader import Batch
+from alexnet.input.shards import Shards
+from alexnet.models.initialization import initialize
+from alexnet.models.build import build
+from alexnet.models.network import Switches
+from alexnet.pipeline.pipeline import OneProcess, Pipeline
+from alexnet.pipeline.distributed import Runtime, prepare_process
+from alexnet.config.training import Training
+from alexnet.train import loop
+from alexnet.train.checkpoint import Checkpoint
+from alexnet.train.session import build_engine
+from alexnet.train.state import Epoch
 from benchmarks.measure import Contender, rate
 from benchmarks.paper import paper
 from benchmarks.precisions import the_device

@@ -6,9 +6,9 @@ from functools import partial
 
 import torch
 
-from alexnet.model.costs import training_flops
-from alexnet.model.nets import build
-from alexnet.model.network import Switches
+from alexnet.models.costs import training_flops
+from alexnet.models.build import build
+from alexnet.models.network import Switches
 from benchmarks import peers, steps
 from benchmarks.measure import Comparison, Contender, apart, parser, take_turns, tell
 from benchmarks.paper import paper

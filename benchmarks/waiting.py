@@ -5,12 +5,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from alexnet.data.loading import batches
-from alexnet.data.shards import Shards
-from alexnet.files import read_json
-from alexnet.parallel.runtime import Runtime, prepare_process
-from alexnet.settings.training import Training
-from alexnet.training.session import Session
+from alexnet.input.loader import batches
+from alexnet.input.shards import Shards
+from alexnet.files.whole import read_json
+from alexnet.pipeline.distributed import Runtime, prepare_process
+from alexnet.config.training import Training
+from alexnet.train.session import Session
 from benchmarks import steps
 from benchmarks.measure import Comparison, parser, take_turns, tell
 from benchmarks.paper import paper

@@ -11,9 +11,9 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 
-from alexnet.files import write_text
-from alexnet.reporting.canvas import canvas, style, svg
-from alexnet.reporting.theme import BLUE, INK, MUTED, ORANGE, standalone
+from alexnet.files.whole import write_text
+from alexnet.report.canvas import canvas, style, svg
+from alexnet.report.theme import BLUE, INK, MUTED, ORANGE, standalone
 
 HERE = Path(__file__).parent
 STEPS = 100

@@ -1,8 +1,5 @@
-"""What all stage commands share: the settings' check before any work, and errors in one line."""
+"""What all commands share: the settings' check before any work, and errors in one line."""
 
-import importlib
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -12,25 +9,29 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from alexnet import ranks
+from alexnet import launcher
+from alexnet.config.check import check
+from alexnet.config.processor import refuse_emulation
+from alexnet.config.section import Section
 from alexnet.errors import UserError
-from alexnet.settings.section import Section
 from stages import paths
+from stages.paths import main_repository
+from stages.provenance import git
 
 
 def run(stage: Callable[..., None], section: type[Section] | None = None) -> None:
     """Run a stage as a command: check the repository and all of params.yaml, then call ``stage`` with its own part of it.
 
-    A ``UserError`` is printed as its one line, and so is an error of the system's, such as a full disk (exit 2); Ctrl-C as
-    one word (exit 130).
+    A ``UserError`` is printed as its one line, and so is a system error, such as a full disk (exit 2); Ctrl-C as one word
+    (exit 130).
     """
-    lead = ranks.rank() == 0
+    lead = launcher.rank() == 0
     try:
         if Path.cwd() != main_repository().resolve():
             refuse_shallow()
         params = checked_params()
-        if section:  # The stages with settings lead to a training; a trained model can be tested on any machine.
-            importlib.import_module("alexnet.settings.processor").refuse_emulation(params["precision"])
+        if section:  # The stages with settings lead to a training; a trained model can be evaluated on any machine.
+            refuse_emulation(params["precision"])
         stage(section.read(params)) if section else stage()
     except UserError as error:
         if not lead:  # all ranks of a training stop for the same reason; one says it, in its own time
@@ -38,7 +39,7 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        print(f"error: {error.filename or 'a file'}: {error.strerror or error}; mend that and run this again", file=sys.stderr)
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}; fix that and run this again", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         if lead:
@@ -48,13 +49,9 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
 
 @cache
 def checked_params() -> dict[str, Any]:
-    """The mapping of params.yaml, after all of it has been found valid.
-
-    The check is imported by name: it can only refuse, so no byte of an out depends on it, and a stage need not run again
-    when another stage's settings change.
-    """
+    """The mapping of params.yaml, after all of it has been found valid."""
     params: dict[str, Any] = read_yaml(paths.PARAMS)
-    importlib.import_module("alexnet.settings.whole").check(params)
+    check(params)
     return params
 
 
@@ -68,24 +65,11 @@ def refuse_shallow() -> None:
 
 
 def read_yaml(path: Path) -> Any:
-    """Read YAML 1.2, where the ``1e-05`` that DVC writes is a number and ``off`` a word. Raises ``UserError``."""
+    """Read YAML 1.2, in which the ``1e-05`` that DVC writes is a number and ``off`` a word. Raises ``UserError``."""
     try:
         return YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run from the folder that holds it, the repository's root") from None
+        raise UserError(f"{path} is missing; run this from the repository's root") from None
     except YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        raise UserError(f"{path}{f', line {where.line + 1}' if where else ''}: this is no YAML; mend it") from None
-
-
-def main_repository() -> Path:
-    """The main repository, from DVC's temporary experiment folders too."""
-    return Path(os.environ.get("DVC_ROOT") or Path.cwd())
-
-
-def git(*arguments: str) -> str:
-    """What git answers; empty before the first commit and without git, for which a training need not stop."""
-    try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
-    except FileNotFoundError:
-        return ""
+        mark = getattr(error, "problem_mark", None)
+        raise UserError(f"{path}: not valid YAML: fix {f'line {mark.line + 1}' if mark else 'it'}") from None

@@ -2,11 +2,10 @@
 
 import sys
 
-from alexnet.data import manifest, sources
-from alexnet.settings.data import Source
-from alexnet.settings.section import Section
+from alexnet.config.data import Source
+from alexnet.config.section import Section
 from stages import paths
-from stages.command import main_repository, run
+from stages.command import run
 
 
 class Params(Section):
@@ -18,7 +17,11 @@ class Params(Section):
 
 def main(params: Params) -> None:
     """Write ``source.json`` and ``manifest.csv``, beside the archives that were fetched or made."""
-    found = sources.collect(params.data, params.seed, main=main_repository(), raw=paths.RAW)
+    # Imported here, as params.yaml is checked first.
+    from alexnet.sources import manifest
+    from alexnet.sources.collect import collect
+
+    found = collect(params.data, params.seed, main=paths.main_repository(), raw=paths.RAW)
     manifest.write(paths.RAW, found)
     counts = ", ".join(f"{len(found.of_split(split))} {split}" for split in manifest.SPLITS)
     print(f"download: {len(found.classes)} classes, {counts} images of {params.data.source}", file=sys.stderr)

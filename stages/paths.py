@@ -1,5 +1,6 @@
-"""Where the outs of the stages lie, relative to the working directory; dvc.yaml says the same, and a test compares."""
+"""Where the stages' outs are, relative to the working directory; dvc.yaml says the same, and a test compares."""
 
+import os
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
@@ -17,3 +18,8 @@ PAGE = Path("reports/index.html")
 SUMMARY = Path("reports/README.md")
 CHECKPOINTS = Path(".checkpoints")
 """In the main repository."""
+
+
+def main_repository() -> Path:
+    """The main repository, from DVC's temporary experiment folders too."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd())

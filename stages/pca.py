@@ -2,11 +2,11 @@
 
 import sys
 
-from alexnet.settings.data import Canon as Size
-from alexnet.settings.data import Pca, Rejects
-from alexnet.settings.section import Section
+from alexnet.config.data import Pca, Rejects, SquareSize
+from alexnet.config.machine import Machine
+from alexnet.config.section import Section
 from stages import paths
-from stages.command import main_repository, run
+from stages.command import run
 
 
 class Params(Section):
@@ -14,7 +14,8 @@ class Params(Section):
 
     data: Rejects
     pca: Pca
-    preprocess: Size
+    preprocess: SquareSize
+    machine: Machine
 
 
 def main(params: Params) -> None:
@@ -22,17 +23,19 @@ def main(params: Params) -> None:
     # Imported here, as params.yaml is checked first.
     import numpy as np
 
-    from alexnet.data import eigenbasis, manifest
-    from alexnet.data.squares import Canon
-    from alexnet.files import whole_file, write_json
+    from alexnet.files.eigenbasis import write_eigenbasis
+    from alexnet.files.whole import whole_file
+    from alexnet.prepare import color_stats
+    from alexnet.prepare.squares import SquareSpec
+    from alexnet.sources import manifest
 
     listed = manifest.read(paths.RAW)
-    canon = Canon(listed.folder(main_repository(), paths.RAW), listed.pixels, params.preprocess.size)
-    rows = eigenbasis.sample(listed.of_split("train"), params.pca.images)
-    total = eigenbasis.collect(rows, canon, workers=params.pca.workers, max_rejects=params.data.max_rejects)
+    spec = SquareSpec(listed.folder(paths.main_repository(), paths.RAW), listed.pixels, params.preprocess.size)
+    rows = color_stats.sample(listed.of_split("train"), params.pca.images)
+    total = color_stats.collect(rows, spec, workers=params.machine.workers, max_rejects=params.data.max_rejects)
     with whole_file(paths.MEAN) as file:
-        np.save(file, eigenbasis.mean_image(total))
-    write_json(paths.EIGENBASIS, eigenbasis.eigenbasis(total))
+        np.save(file, color_stats.mean_image(total))
+    write_eigenbasis(paths.EIGENBASIS, color_stats.eigenbasis(total))
     print(f"pca: {total.images} images, {len(total.rejects)} unreadable", file=sys.stderr)
 
 

@@ -1,11 +1,12 @@
-"""Bring every image to the canonical square and write the shards."""
+"""Bring every image to the square size and write the shards."""
 
 import sys
 
-from alexnet.settings.data import Preprocess, Rejects
-from alexnet.settings.section import Section
+from alexnet.config.data import Preprocess, Rejects
+from alexnet.config.machine import Machine
+from alexnet.config.section import Section
 from stages import paths
-from stages.command import main_repository, run
+from stages.command import run
 
 
 class Params(Section):
@@ -13,19 +14,25 @@ class Params(Section):
 
     data: Rejects
     preprocess: Preprocess
+    machine: Machine
 
 
 def main(params: Params) -> None:
     """Write the shards, their indexes, ``meta.json`` and ``rejects.csv``."""
     # Imported here, as params.yaml is checked first.
-    from alexnet.data import manifest, sharding
-    from alexnet.data.squares import Canon
+    from alexnet.prepare.sharding import write_shards
+    from alexnet.prepare.squares import SquareSpec
+    from alexnet.sources import manifest
 
     listed = manifest.read(paths.RAW)
-    settings = params.preprocess
-    canon = Canon(listed.folder(main_repository(), paths.RAW), listed.pixels, settings.size)
-    rejects = sharding.write_shards(
-        paths.SHARDS, listed, canon, quality=settings.quality, workers=settings.workers, max_rejects=params.data.max_rejects
+    spec = SquareSpec(listed.folder(paths.main_repository(), paths.RAW), listed.pixels, params.preprocess.size)
+    rejects = write_shards(
+        paths.SHARDS,
+        listed,
+        spec,
+        quality=params.preprocess.quality,
+        workers=params.machine.workers,
+        max_rejects=params.data.max_rejects,
     )
     where = f", listed in {paths.SHARDS / 'rejects.csv'}" if rejects else ""
     print(f"preprocess: {len(listed.rows) - len(rejects)} images, {len(rejects)} rejected{where}", file=sys.stderr)

@@ -1,9 +1,9 @@
 """The name and the tags of this process's run: DVC's experiment, and the commit that the code comes from."""
 
 import os
+import subprocess
 
 from stages import paths
-from stages.command import git
 
 WORKSPACE = "workspace"
 """DVC's word for the files as they lie, outside any experiment."""
@@ -35,3 +35,11 @@ def run_tags() -> dict[str, str]:
 def tags(commit: str, experiment: str) -> dict[str, str]:
     """The tags of a run of ``commit``, made in the DVC experiment of that name or in the workspace."""
     return {"git_commit": commit, "mlflow.source.git.commit": commit, "dvc_experiment": experiment}
+
+
+def git(*arguments: str) -> str:
+    """What git prints; empty before the first commit and without git, for which a training need not stop."""
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        return ""

@@ -1,71 +1,136 @@
 """Train the net over the ranks that torchrun started; see dvc.yaml for the command."""
 
+import sys
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from alexnet.settings.training import Training as Params
+from alexnet.config.machine import Machine
+from alexnet.config.training import Training
 from stages import paths
-from stages.command import checked_params, main_repository, run
+from stages.command import checked_params, run
 
 if TYPE_CHECKING:
-    from alexnet.parallel.runtime import Runtime
+    from alexnet.pipeline.distributed import Ranks
+    from alexnet.pipeline.engine import StepStats
+    from alexnet.pipeline.timing import StepTiming
+    from alexnet.train.session import Session
+    from alexnet.train.state import Epoch
+
+
+class Params(Training):
+    """The keys of params.yaml that this stage reads."""
+
+    machine: Machine
 
 
 def main(settings: Params) -> None:
     """Join the ranks and train."""
     # Imported here, as params.yaml is checked first and torch takes seconds.
-    from alexnet.parallel.runtime import join, prepare_process, supports_bfloat16
-    from alexnet.settings.processor import refuse_emulation
+    from alexnet.config.processor import refuse_emulation
+    from alexnet.models.numerics import prepare_process, supports_bfloat16
+    from alexnet.pipeline.distributed import join
 
     prepare_process(settings.threads)
-    with join(settings.pipeline.ranks) as runtime:
-        if runtime is not None:
-            refuse_emulation(settings.precision, supports_bfloat16(runtime.device))
-            train(settings, runtime)
+    with join(settings.pipeline.ranks) as ranks:
+        if ranks is not None:
+            refuse_emulation(settings.precision, supports_bfloat16(ranks.device))
+            train(settings, ranks)
 
 
-def train(settings: Params, runtime: "Runtime") -> None:
-    """This process's part; rank 0 writes the model, its card and the curves, and tells MLflow."""
+def train(settings: Params, ranks: "Ranks") -> None:
+    """This process's part. The lead also writes the model, its card and the curves, and reports to MLflow and the terminal."""
     import numpy as np
-    import pandas as pd
 
-    from alexnet.background import Run
-    from alexnet.data.disk import need
-    from alexnet.data.shards import Shards
-    from alexnet.files import read_json, write_text
-    from alexnet.model.saved import save_model
-    from alexnet.tracking import Store, flat
-    from alexnet.training.session import Session
-    from stages.provenance import run_name, run_tags
+    from alexnet.disk import require_free_space
+    from alexnet.files.eigenbasis import read_eigenbasis
+    from alexnet.input.shards import Shards
+    from alexnet.train.session import Inputs, Session
+    from alexnet.train.trainer import Silent
 
-    splits = Shards(paths.SHARDS, "train"), Shards(paths.SHARDS, "val")
     if settings.init_from:
-        settings = settings.model_copy(update={"init_from": str(main_repository() / settings.init_from)})
-    session = Session(settings, runtime, *splits, read_json(paths.EIGENBASIS), np.load(paths.MEAN))
-    need(Path(), 8 * session.parameters, "the model, with its copy for MLflow,")
-    checkpoint = session.checkpoint(main_repository() / paths.CHECKPOINTS)
-    if not runtime.lead:
-        for _ in session.run(lambda values, step: None, checkpoint):
-            pass
-        session.weights()
-        return
-    with checkpoint:
-        with Run(Store(main_repository()), run_name(), {"training": checkpoint.token}, machine=True) as record:
-            record.params(flat(checked_params()) | flat({"lineage": session.lineage}))
-            # A run that goes on has the name of the experiment that was stopped.
-            record.tags(run_tags() | {"data_source": session.lineage["source"], "mlflow.runName": run_name()})
-            epochs = []
-            for epoch in session.run(record.metrics, checkpoint):
-                epochs.append(epoch)
-                write_text(paths.CURVES, pd.DataFrame(epochs).to_csv(index=False))
-                record.metrics({name: value for name, value in asdict(epoch).items() if name != "epoch"}, epoch.epoch)
-            card = save_model(paths.MODEL, paths.CARD, session.weights(), session.mean, session.card(epochs))
-            record.tags({"model_sha256": card.sha256})
-            for path in (paths.MODEL, paths.CARD):
-                record.artifacts(path, str(path.parent))
+        settings = settings.model_copy(update={"init_from": str(paths.main_repository() / settings.init_from)})
+    splits = Shards(paths.SHARDS, "train"), Shards(paths.SHARDS, "val")
+    inputs = Inputs(*splits, read_eigenbasis(paths.EIGENBASIS), np.load(paths.MEAN))
+    session = Session(settings, settings.machine, inputs, ranks)
+    require_free_space(Path(), 8 * session.parameters, "the model, with its copy for MLflow,")
+    with session.checkpoint(paths.main_repository() / paths.CHECKPOINTS) as checkpoint:
+        with ExitStack() as stack:
+            lead = stack.enter_context(Lead(session, checkpoint.token)) if ranks.lead else None
+            history = session.trainer.fit(lead or Silent(), checkpoint)
+            weights = session.engine.full_state_dict()
+            if lead:
+                lead.save(weights, history)
         # Not before: a Ctrl-C that came while MLflow got the model ends the stage here, and DVC drops what it made.
         checkpoint.clear()
+
+
+class Lead:
+    """The lead rank's observer: curves in train.csv, progress on the terminal, everything in MLflow."""
+
+    def __init__(self, session: "Session", token: str) -> None:
+        """``token`` identifies the training, so that one that resumes continues its run in MLflow."""
+        from alexnet.config.section import flat
+        from alexnet.tracking.background import BackgroundRun
+        from alexnet.tracking.client import Store
+        from alexnet.tracking.progress import Progress
+        from stages.provenance import run_name, run_tags
+
+        print(session.describe(), file=sys.stderr)
+        self.session = session
+        self.history: list[Epoch] = []
+        self.run = BackgroundRun(Store(paths.main_repository()), run_name(), {"training": token}, machine=True)
+        self.run.params(flat(checked_params()) | flat({"lineage": session.lineage.model_dump()}))
+        # A run that is resumed has the name of the experiment that was stopped.
+        self.run.tags(run_tags() | {"data_source": session.lineage.source, "mlflow.runName": run_name()})
+        self.progress = Progress(session.settings.epochs, session.trainer.steps)
+
+    def __enter__(self) -> "Lead":
+        self.run.__enter__()
+        self.progress.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.progress.__exit__(*error)
+        self.run.__exit__(*error)
+
+    def step(self, epoch: int, step: int, count: int, stats: "StepStats", timing: "StepTiming") -> None:
+        speed = count / timing.whole
+        self.run.metrics(
+            {
+                "step_loss": stats.loss / count,
+                "images_per_second": speed,
+                "gflops_per_second": speed * self.session.flops / 1e9,
+                "data_wait": timing.data_wait,
+            },
+            step,
+        )
+        self.progress.step(epoch, step, count, stats.loss / count, stats.top1_wrong / count)
+
+    def idle(self, step: int, shares: list[float]) -> None:
+        self.run.metrics({f"idle_rank_{rank}": share for rank, share in enumerate(shares)}, step)
+
+    def epoch(self, figures: "Epoch") -> None:
+        import pandas as pd
+
+        from alexnet.files.whole import write_text
+
+        self.history.append(figures)
+        write_text(paths.CURVES, pd.DataFrame(self.history).to_csv(index=False))
+        self.run.metrics({name: value for name, value in asdict(figures).items() if name != "epoch"}, figures.epoch)
+        self.progress.epoch(figures.epoch, figures.train_loss, figures.val_loss, figures.val_top1_error)
+
+    def save(self, weights: dict[str, Any], history: list["Epoch"]) -> None:
+        """Write the model and its card, and hand both to MLflow."""
+        from alexnet.files.card import write_card
+        from alexnet.models.saved import save_weights
+
+        card = self.session.card(history, save_weights(paths.MODEL, weights, self.session.mean))
+        write_card(paths.CARD, card)
+        self.run.tags({"model_sha256": card.sha256})
+        for path in (paths.MODEL, paths.CARD):
+            self.run.artifacts(path, str(path.parent))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import staged
+from helpers import staged
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 # A shell starts what it runs in the background deaf to Ctrl-C, which some tests send.
@@ -65,7 +65,7 @@ def prepared(folder: Path, params: dict[str, Any], limit: int = 20) -> Path:
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Two ranks on gloo."""
-    from ranks import Pair
+    from helpers.ranks import Pair
 
     pair = Pair(tmp_path_factory.mktemp("pair"))
     yield pair

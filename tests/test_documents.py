@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nets import meta_net
-from staged import params_text
+from helpers.nets import meta_net
+from helpers.staged import params_text
 
 from alexnet.errors import UserError
-from alexnet.settings.nets import NETS
-from alexnet.settings.whole import check
-from alexnet.tracking import flat
+from alexnet.config.nets import NETS
+from alexnet.config.check import check
+from alexnet.tracking.client import flat
 from stages import recipe
 
 ROOT = Path(__file__).parent.parent

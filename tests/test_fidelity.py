@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nets import legal, meta_net, settings_of
+from helpers.nets import legal, meta_net, settings_of
 
-from alexnet.model.costs import Cost, costs, total
-from alexnet.settings.nets import NETS
+from alexnet.models.costs import Cost, costs, total
+from alexnet.config.nets import NETS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = (ROOT / "docs/fidelity.md").read_text()

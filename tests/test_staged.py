@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from staged import params_text
+from helpers.staged import params_text
 
 
 def test_the_tests_read_the_staged_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

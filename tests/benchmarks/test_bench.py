@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 import torch
-from nets import meta_net, net_of, settings_of
+from helpers.nets import meta_net, net_of, settings_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from alexnet.data.loading import Batch
-from alexnet.evaluation.predict import probabilities
-from alexnet.model.costs import training_flops
-from alexnet.parallel.runtime import Runtime
-from alexnet.settings.training import Training
-from alexnet.settings.whole import check
-from alexnet.training import loop
-from alexnet.training.session import build_engine
+from alexnet.input.loader import Batch
+from alexnet.evaluate.predictions import probabilities
+from alexnet.models.costs import training_flops
+from alexnet.pipeline.distributed import Runtime
+from alexnet.config.training import Training
+from alexnet.config.check import check
+from alexnet.train import loop
+from alexnet.train.session import build_engine
 from benchmarks import evaluation, peers, pipeline, steps, training, waiting, workflow
 from benchmarks.measure import Figures, read
 from benchmarks.paper import PAPER, paper

@@ -4,9 +4,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from nets import settings_of
+from helpers.nets import settings_of
 
-from alexnet.parallel.meter import Span
+from alexnet.pipeline.timing import Span
 from benchmarks import bubbles, pipeline
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 from sklearn.datasets import load_sample_images
-from staged import params_text
+from helpers.staged import params_text
 
 REPOSITORY = Path(__file__).parents[2]
 STAGES = ("download", "pca", "preprocess")

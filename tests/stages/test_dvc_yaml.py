@@ -10,11 +10,11 @@ from typing import Any
 
 import grimp
 import pytest
-from nets import settings_of
+from helpers.nets import settings_of
 from ruamel.yaml import YAML
 
-from alexnet.settings.section import Section
-from alexnet.settings.whole import Settings
+from alexnet.config.section import Section
+from alexnet.config.check import Settings
 from stages import paths
 
 ROOT = Path(__file__).parents[2]
@@ -46,9 +46,9 @@ def source(module: str) -> Path:
 def imported(stage: str) -> set[Path]:
     """The files of ours that a stage's commands import, but for packages' files that hold nothing but words.
 
-    ``stages.check`` is left out: it can refuse, but writes nothing.
+    ``workflow.check`` is left out: it can refuse, but writes nothing.
     """
-    commands = {f"stages.{name}" for name in re.findall(r"-m stages\.(\w+)", str(STAGES[stage]["cmd"]))} - {"stages.check"}
+    commands = {f"stages.{name}" for name in re.findall(r"-m stages\.(\w+)", str(STAGES[stage]["cmd"]))} - {"workflow.check"}
     assert f"stages.{stage}" in commands
     modules = commands.union(*(GRAPH.find_upstream_modules(command) for command in commands))
     packages = {module.rsplit(".", depth)[0] for module in modules for depth in range(1, module.count(".") + 1)}

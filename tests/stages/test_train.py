@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from nets import settings_of
+from helpers.nets import settings_of
 from ruamel.yaml import YAML
-from staged import ROOT
+from helpers.staged import ROOT
 
-from alexnet.tracking import Entry, Store
+from alexnet.tracking.client import Entry, Store
 
 CTRL_C_IN_AN_UPLOAD = """
 import os, signal
-from alexnet.tracking import Entry
+from alexnet.tracking.client import Entry
 from stages.command import run
 from stages.train import Params, main
 
@@ -30,7 +30,7 @@ run(main, Params)
 """
 
 TWO_RANKS = """
-from alexnet.parallel.runtime import join
+from alexnet.pipeline.distributed import join
 with join(2) as runtime:
     gathered = runtime.gather(runtime.rank + 0.5)
     if runtime.lead:
@@ -79,7 +79,7 @@ def test_ctrl_c_while_mlflow_gets_the_model_costs_no_training(tiny: Path, tmp_pa
 
 def test_a_rank_that_the_system_killed_is_told_with_the_likely_reason(tmp_path: Path) -> None:
     (tmp_path / "rank.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
-    done = python(tmp_path, "", "-m", "stages.torchrun", "--nproc-per-node", "1", "rank.py")
+    done = python(tmp_path, "", "-m", "workflow.torchrun", "--nproc-per-node", "1", "rank.py")
     assert done.returncode == 1
     advice = "most likely memory ran out: free some or take a smaller batch_size, and run this again"
     assert done.stderr == f"error: rank 0 was ended by SIGKILL; {advice}\n"
@@ -88,7 +88,7 @@ def test_a_rank_that_the_system_killed_is_told_with_the_likely_reason(tmp_path: 
 def torchrun(folder: Path, *before: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Two ranks that exchange a number, as ``dvc.yaml`` starts them, by the command ``before`` if there is one."""
     (folder / "ranks.py").write_text(TWO_RANKS)
-    command = [*before, sys.executable, "-m", "stages.torchrun", "--nproc-per-node", "2", "ranks.py"]
+    command = [*before, sys.executable, "-m", "workflow.torchrun", "--nproc-per-node", "2", "ranks.py"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=250)
 

@@ -1,0 +1,61 @@
+"""The base class of all settings, and the wording of its errors."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from alexnet.errors import UserError
+
+Positive = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A frozen group of settings. Types are strict (no text for a number); there are no defaults: params.yaml has them.
+
+    Keys that a section does not declare are ignored, so a stage can read its part of params.yaml;
+    ``alexnet.config.check`` rejects keys that no section declares.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", use_attribute_docstrings=True)
+
+    @classmethod
+    def read(cls, mapping: dict[str, Any]) -> Self:
+        """Build the section from a parsed mapping. Raises ``UserError``, one line for each invalid value."""
+        try:
+            return cls.model_validate(mapping)
+        except ValidationError as error:
+            raise UserError("\n".join(_sentence(problem) for problem in error.errors())) from None
+
+
+def key_of(table: Mapping[str, Any]) -> AfterValidator:
+    """For ``Annotated``: the value must be a key of ``table``, a registry."""
+
+    def check(value: str) -> str:
+        if value not in table:
+            *others, last = map(repr, table)
+            raise PydanticCustomError("literal_error", "should be {keys}", {"keys": f"{', '.join(others)} or {last}"})
+        return value
+
+    return AfterValidator(check)
+
+
+def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping as one of dotted keys: ``{"data": {"root": None}}`` becomes ``{"data.root": None}``."""
+    leaves: dict[str, Any] = {}
+    for key, value in mapping.items():
+        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return leaves
+
+
+def _sentence(problem: Any) -> str:
+    """One of pydantic's errors as a sentence: which setting, which value, what is legal."""
+    name = ".".join(str(part) for part in problem["loc"] if not isinstance(part, int))
+    wanted = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if problem["type"] == "missing":
+        return f"params.yaml: {name} is missing; add it"
+    if problem["type"].startswith("bool"):
+        wanted = "should be true or false"
+    return f"params.yaml: {name}: {problem['input']} is not valid: it {wanted}" if name else f"params.yaml: {wanted}"

@@ -1,0 +1,1 @@
+"""Evaluation: the centre crop, the ten crops, and the files with their results."""

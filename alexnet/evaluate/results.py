@@ -1,0 +1,79 @@
+"""The results of an evaluation: errors, tables, and the files that the report reads."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import confusion_matrix
+
+from alexnet.evaluate.evaluation import Evaluation
+from alexnet.files.card import Card
+from alexnet.files.whole import whole_file, write_bytes, write_json, write_text
+from alexnet.input.shards import Shards
+from alexnet.models.network import Network
+
+SAMPLES = 8
+"""Test images shown with their first guesses, as in the paper's figure 4."""
+
+
+def metrics(evaluation: Evaluation, classes: int) -> dict[str, Any]:
+    """Errors as fractions of 1 and the mean loss, of the centre crop and of the ten crops."""
+
+    def errors(scores: pd.DataFrame) -> dict[str, float]:
+        top1, top5, loss = (scores["rank"] > 1).mean(), (scores["rank"] > 5).mean(), scores["loss"].mean()
+        return {"top1_error": float(top1), "top5_error": float(top5), "loss": float(loss)}
+
+    return {
+        "center": errors(evaluation.center),
+        "ten_crop": errors(evaluation.ten_crop),
+        "images": len(evaluation.actual),
+        "classes": classes,
+    }
+
+
+def write(folder: Path, evaluation: Evaluation, net: Network, shards: Shards, card: Card) -> None:
+    """Write the predictions, the tables by class, the first layer's kernels and some samples into ``folder``."""
+    names = np.array(card.classes)
+    ten = evaluation.ten_crop
+    predictions = pd.DataFrame(
+        {
+            "row": shards.rows,
+            "actual": names[evaluation.actual],
+            "predicted": names[ten["predicted"]],
+            "center_predicted": names[evaluation.center["predicted"]],
+            "rank_of_actual": ten["rank"],
+            "probability": ten["probability"],
+        }
+    )
+    by_class = pd.DataFrame(
+        {
+            "class": names[evaluation.actual],
+            "center_top1_error": evaluation.center["rank"] > 1,
+            "top1_error": ten["rank"] > 1,
+            "top5_error": ten["rank"] > 5,
+        }
+    ).groupby("class", sort=False)
+    per_class = by_class.mean().reindex(card.classes)
+    per_class.insert(0, "images", by_class.size().reindex(card.classes, fill_value=0))
+    confusion = confusion_matrix(evaluation.actual, ten["predicted"], labels=range(len(names)))
+    table = pd.DataFrame(confusion, index=pd.Index(names, name="actual"), columns=names)
+    write_text(folder / "predictions.csv", predictions.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
+    write_text(folder / "per_class.csv", per_class.to_csv(index_label="class", quoting=csv.QUOTE_NONNUMERIC))
+    write_text(folder / "confusion.csv", table.to_csv(quoting=csv.QUOTE_NONNUMERIC))
+    kernels = dict(net.named_parameters())["conv1.weight"].detach().cpu().numpy()
+    with whole_file(folder / "kernels.npy") as file:
+        np.save(file, np.ascontiguousarray(kernels))
+    _write_samples(folder, evaluation, shards, names)
+
+
+def _write_samples(folder: Path, evaluation: Evaluation, shards: Shards, names: np.ndarray) -> None:
+    samples = []
+    for number, image in enumerate(np.linspace(0, len(shards) - 1, min(SAMPLES, len(shards))).round().astype(int)):
+        file = f"sample-{number}.jpg"
+        write_bytes(folder / file, bytes(shards.jpeg(int(image))))
+        guesses = zip(evaluation.top[image], evaluation.top_probability[image], strict=True)
+        top = [{"class": str(names[label]), "probability": float(likely)} for label, likely in guesses]
+        samples.append({"file": file, "actual": str(names[evaluation.actual[image]]), "top": top})
+    write_json(folder / "samples.json", samples)

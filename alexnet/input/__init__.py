@@ -1,0 +1,1 @@
+"""What training and evaluation read: images from the shards, augmented and batched."""

@@ -1,0 +1,65 @@
+"""The shards as training reads them: the JPEG of any image, through memory maps."""
+
+import mmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet.files.shard_index import INDEX, ShardMeta, damaged, read_meta
+
+
+class Shards:
+    """The images of one split of a folder of shards. Picklable: another process opens the files itself."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        """Open the index of ``split``. Raises ``UserError`` if a file is missing or damaged."""
+        self.folder, self.split = folder, split
+        self.meta: ShardMeta = read_meta(folder)
+        described = self.meta.splits[split]
+        self._files = [folder / shard.file for shard in described.shards]
+        for path, shard in zip(self._files, described.shards, strict=True):
+            if not path.is_file() or path.stat().st_size != shard.bytes:
+                raise damaged(path)
+        self._open()
+        if self._index.dtype != INDEX or len(self) != described.images:
+            raise damaged(folder / f"{split}.npy")
+
+    def _open(self) -> None:
+        path = self.folder / f"{self.split}.npy"
+        try:
+            self._index: NDArray[Any] = np.load(path, mmap_mode="r")
+        except (OSError, ValueError, EOFError):
+            raise damaged(path) from None
+        self._maps: dict[int, memoryview] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_index", "_maps")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self._index)
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """The label of each image, int32 (images,)."""
+        return np.ascontiguousarray(self._index["label"])
+
+    @property
+    def rows(self) -> NDArray[np.uint32]:
+        """The manifest's number of each image, uint32 (images,)."""
+        return np.ascontiguousarray(self._index["row"])
+
+    def jpeg(self, image: int) -> memoryview:
+        """The bytes of an image's JPEG, not copied."""
+        entry = self._index[image]
+        shard, offset = int(entry["shard"]), int(entry["offset"])
+        if shard not in self._maps:
+            with self._files[shard].open("rb") as file:
+                self._maps[shard] = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return self._maps[shard][offset : offset + int(entry["length"])]

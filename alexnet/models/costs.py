@@ -1,0 +1,47 @@
+"""What a net costs: the parameters and multiply-accumulates of each layer that has weights."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from alexnet.models.network import Network, dry_run
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one layer, or of several added up."""
+
+    parameters: int
+    """Weights and biases."""
+    macs: int
+    """Multiply-accumulates of one image's forward pass; adding the biases is not counted."""
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.parameters + other.parameters, self.macs + other.macs)
+
+
+def costs(net: Network, crop_size: int) -> dict[str, Cost]:
+    """The cost of each weighted layer of ``net``, by name, for crops of ``crop_size`` pixels. Shapes alone are computed."""
+    found = {}
+    maps = torch.empty(1, 3, crop_size, crop_size, device="meta")
+    for name, layer in net.named_children():
+        maps = dry_run(Network([(name, layer)]), maps)
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            # Each output value is a sum of as many products as one output's weight has entries.
+            found[name] = Cost(sum(p.numel() for p in layer.parameters()), maps.numel() * layer.weight[0].numel())
+    return found
+
+
+def training_flops(net: Network, crop_size: int) -> int:
+    """Floating point operations of one image's training step: forward, and backward for weights and for inputs.
+
+    Two for each multiply-accumulate of the weighted layers; the first of them needs no gradient of its input.
+    """
+    macs = [cost.macs for cost in costs(net, crop_size).values()]
+    return 2 * (3 * sum(macs) - macs[0])
+
+
+def total(net: Network, crop_size: int) -> Cost:
+    """The cost of the whole net; see ``costs``."""
+    return sum(costs(net, crop_size).values(), Cost(0, 0))

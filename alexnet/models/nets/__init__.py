@@ -1,0 +1,1 @@
+"""The nets, one a file: ``layers(classes, switches)`` lists the layers of the net of that name."""

@@ -1,0 +1,103 @@
+"""A net: a flat sequence of named layers, and the switches by which it varies."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from alexnet.models.layers import ACTIVATIONS, ALPHAS, INVERTED, POOLS, SCOPES, Dropout, LocalResponseNorm
+
+Layers = list[tuple[str, nn.Module]]
+
+
+class Network(nn.Sequential):
+    """A flat, named sequence of layers; a slice of it is a network too, with the same names.
+
+    ``forward`` takes images (N, 3, size, size), centred and scaled (or what the first layer of a slice takes), and, in
+    training, ``rows``: an int64 tensor (N,) with a number for each row that no other row of the training has, by which
+    dropout draws. It gives logits (N, classes), or what the last layer of a slice gives.
+    """
+
+    def __init__(self, layers: Iterable[tuple[str, nn.Module]] | OrderedDict[str, nn.Module]) -> None:
+        super().__init__(OrderedDict(layers))
+
+    def forward(self, input: Tensor, rows: Tensor | None = None) -> Tensor:
+        for layer in self:
+            input = layer(input, rows) if isinstance(layer, Dropout) else layer(input)
+        return input
+
+    @property
+    def weighted(self) -> list[str]:
+        """The names of the layers that have weights, in order."""
+        return [name for name, layer in self.named_children() if isinstance(layer, nn.Conv2d | nn.Linear)]
+
+
+def dry_run(net: Network, inputs: Tensor) -> Tensor:
+    """What ``net`` makes of ``inputs`` in test mode, both on the meta device: shapes without numbers, at no cost."""
+    weights = {name: parameter.to("meta") for name, parameter in net.named_parameters()}
+    training = net.training
+    outputs: Tensor = functional_call(net.eval(), weights, inputs)
+    net.train(training)
+    return outputs
+
+
+@dataclass(frozen=True)
+class Switches:
+    """The layers that may vary. A net takes those that it has; see params.yaml for the values."""
+
+    activation: str | None
+    pool: str | None
+    lrn: str | None
+    lrn_scope: str | None
+    towers: int | None
+    dropout: str | None
+    crop_size: int
+    seed: int
+
+    @classmethod
+    def of(cls, settings: dict[str, Any]) -> "Switches":
+        """From settings by name; others are left alone."""
+        return cls(**{name: settings[name] for name in cls.__dataclass_fields__})
+
+    @property
+    def groups(self) -> int:
+        """Groups of a convolution whose maps stay in their tower."""
+        return self.towers or 1
+
+    def act(self, number: int) -> Layers:
+        """The activation behind layer ``number``."""
+        assert self.activation is not None
+        return [(f"{self.activation}{number}", ACTIVATIONS[self.activation]())]
+
+    def norm(self, number: int) -> Layers:
+        """Local response normalisation in layer ``number``."""
+        alpha = ALPHAS[self.lrn] if self.lrn else None
+        own_tower = SCOPES[self.lrn_scope] if self.lrn_scope else True
+        return [(f"lrn{number}", LocalResponseNorm(self.groups if own_tower else 1, alpha=alpha))] if alpha else []
+
+    def max_pool(self, number: int, sticks_out: bool = False) -> Layers:
+        """Max pooling in layer ``number``; the last windows may stick out of the maps."""
+        assert self.pool is not None
+        return [(f"pool{number}", nn.MaxPool2d(*POOLS[self.pool], ceil_mode=sticks_out))]
+
+    def average_pool(self, number: int) -> Layers:
+        """Average pooling in layer ``number``, whose last windows may stick out of the maps."""
+        assert self.pool is not None
+        return [(f"pool{number}", nn.AvgPool2d(*POOLS[self.pool], ceil_mode=True))]
+
+    def drop(self, number: int) -> Layers:
+        """Dropout of layer ``number``, which is 6 or 7."""
+        inverted = INVERTED[self.dropout] if self.dropout else None
+        key = 2 * self.seed + number - 6
+        return [] if inverted is None else [(f"drop{number}", Dropout(0.5, key, inverted))]
+
+    def values(self, layers: Layers) -> int:
+        """How many values an image has behind ``layers``."""
+        # These keep the shape, and on the meta device they would load torch's compiler, which takes a second.
+        keeping = (*ACTIVATIONS.values(), LocalResponseNorm)
+        shaping = [(name, layer) for name, layer in layers if not isinstance(layer, keeping)]
+        return dry_run(Network(shaping), torch.empty(1, 3, self.crop_size, self.crop_size, device="meta")).numel()

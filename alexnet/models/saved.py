@@ -1,0 +1,95 @@
+"""A trained model on disk: safetensors with the whole net's weights and the mean image, and its card beside it."""
+
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from alexnet.errors import UserError
+from alexnet.files.card import Card
+from alexnet.files.whole import sha256_of, write_bytes
+from alexnet.models.build import build
+from alexnet.models.network import Network, Switches
+
+
+def save_weights(path: Path, weights: dict[str, Tensor], mean: Tensor) -> str:
+    """Write the weights and the mean image, (3, size, size). Returns the file's SHA-256."""
+    write_bytes(path, save({**weights, "mean": mean.contiguous()}))
+    return sha256_of(path)
+
+
+def load_model(path: Path, card: Card) -> tuple[Network, Tensor]:
+    """The net with its trained weights, in test mode on the CPU, and the mean image (3, size, size).
+
+    Raises ``UserError`` where the file is missing, is not the card's, or does not hold the net's tensors.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing; run `dvc repro` to train it, or name a model with --model")
+    if sha256_of(path) != card.sha256:
+        raise UserError(f"{path} is not the file that its card describes; put back the pair that a training wrote")
+    try:
+        tensors = load_file(path)
+        mean = tensors.pop("mean")
+        net = build(card.net, len(card.classes), Switches.of(card.settings))
+        net.load_state_dict(tensors, assign=True)
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        why = str(error).splitlines()[0]
+        raise UserError(f"{path} does not hold the net of its card ({why}); train again to write both") from None
+    return net.eval().to(memory_format=torch.channels_last), mean
+
+
+TORCHVISION = {
+    "features.0": "conv1",
+    "features.3": "conv2",
+    "features.6": "conv3",
+    "features.8": "conv4",
+    "features.10": "conv5",
+    "classifier.1": "fc6",
+    "classifier.4": "fc7",
+    "classifier.6": "fc8",
+}
+"""torchvision's names of its ``alexnet``'s layers, and ours."""
+
+
+def start_from(path: Path, net: Network) -> str:
+    """Give ``net``, in place, the weights of a trained model; its last layer only where that has as many classes.
+
+    ``path``: a model of ours (``.safetensors``), or torchvision's published weights of ``alexnet`` (``.pth``) for
+    ``alexnet-owt``. Gives the SHA-256 of the file. Raises ``UserError`` where it is missing, damaged or of another net.
+    """
+    tensors = _read_tensors(path)
+    last = net.weighted[-1]
+    wanted = dict(net.named_parameters())
+    other_classes = f"{last}.weight" in tensors and len(tensors[f"{last}.weight"]) != len(wanted[f"{last}.weight"])
+    taken = [name for name in wanted if not (other_classes and name.startswith(f"{last}."))]
+    for name in taken:
+        found = tuple(tensors[name].shape) if name in tensors else "missing"
+        if found != tuple(wanted[name].shape):
+            raise UserError(f"init_from: {path} is of another net: its {name} is {found}, not {tuple(wanted[name].shape)}")
+    unknown = sorted(tensors.keys() - wanted.keys())
+    if unknown:
+        raise UserError(f"init_from: {path} is of another net: it has {unknown[0]}, which the net of `model` has not")
+    net.load_state_dict({name: tensors[name] for name in taken}, strict=False)
+    return sha256_of(path)
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            tensors = load_file(path)
+            tensors.pop("mean", None)
+            return tensors
+        published = torch.load(path, map_location="cpu", weights_only=True)
+        layers = (name.rpartition(".") for name in published)
+        return {f"{TORCHVISION[layer]}.{kind}": published[f"{layer}.{kind}"] for layer, _, kind in layers}
+    except OSError as error:
+        raise UserError(f"init_from: {path} cannot be read ({error.strerror or error}); name a model's file") from None
+    except (SafetensorError, UnpicklingError, RuntimeError, KeyError, AttributeError, TypeError, ValueError, EOFError) as error:
+        why = (str(error) or "it is empty").splitlines()[0][:100]
+        raise UserError(
+            f"init_from: {path} holds no weights that are known here ({why}); name a .safetensors file of ours, or torchvision's "
+            "weights of alexnet for alexnet-owt"
+        ) from None

@@ -1,1 +1,0 @@
-"""Processes and devices, and the pipeline that runs over them."""

@@ -1,0 +1,121 @@
+"""The processes of a training: who they are, which device each has, and how they end together."""
+
+import ctypes
+import math
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import astuple
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+from alexnet import launcher
+from alexnet.errors import UserError
+from alexnet.pipeline.engine import StepStats
+
+TIMEOUT = timedelta(minutes=10)
+"""How long a rank waits for another before it gives up."""
+
+
+class Ranks:
+    """This process's place among the ranks of a training, and the messages between them."""
+
+    def __init__(self, rank: int, count: int, device: torch.device) -> None:
+        self.rank, self.count, self.device = rank, count, device
+        self._sent: list[tuple[dist.Work, torch.Tensor]] = []
+
+    @property
+    def lead(self) -> bool:
+        """Whether this is the rank that reads images, writes files and speaks to the user."""
+        return self.rank == 0
+
+    def from_last(self, stats: StepStats, due: bool = False) -> tuple[StepStats, bool]:
+        """The last rank's ``stats`` and ``due`` on every rank, in one message. All ranks call it.
+
+        The last rank does not wait for the others, unless a value is not finite: it may be about to stop.
+        """
+        if self.count == 1:
+            return stats, due
+        last = self.count - 1
+        values = [*astuple(stats), float(due)]
+        message = torch.tensor(values, dtype=torch.float64, device=self.device)
+        if self.rank == last:
+            self.wait_for_sends()
+            sends = dist.batch_isend_irecv([dist.P2POp(dist.isend, message, rank) for rank in range(last)])
+            self._sent.extend((send, message) for send in sends)
+            if not all(map(math.isfinite, values)):
+                self.wait_for_sends()
+        else:
+            for receive in dist.batch_isend_irecv([dist.P2POp(dist.irecv, message, last)]):
+                receive.wait()
+        *sums, flag = message.tolist()
+        return StepStats(*sums), bool(flag)
+
+    def gather(self, value: float) -> list[float]:
+        """Every rank's ``value``, in their order, on every rank. All ranks call it."""
+        if self.count == 1:
+            return [value]
+        own = torch.tensor([value], dtype=torch.float64, device=self.device)
+        all_values = [torch.empty_like(own) for _ in range(self.count)]
+        dist.all_gather(all_values, own)
+        return [other.item() for other in all_values]
+
+    def wait_for_sends(self) -> None:
+        """Wait until the others have what ``from_last`` sent."""
+        while self._sent:
+            self._sent.pop()[0].wait()
+
+
+@contextmanager
+def join(ranks: int) -> Iterator[Ranks | None]:
+    """Join the ranks that ``workflow.torchrun`` started, or be the only one if it started none.
+
+    One GPU per rank: NCCL. Exactly one GPU: rank 0 runs all stages on it and the others get ``None``, as they have nothing to
+    do. No GPU: gloo on the CPU. Raises ``UserError`` if the ranks do not match the processes or GPUs.
+    """
+    started, rank = launcher.ranks(), launcher.rank()
+    if started != ranks:
+        raise UserError(
+            f"pipeline.ranks: {ranks} needs {ranks} processes, not {started}; "
+            f"run `python -m workflow.torchrun --nproc-per-node {ranks} -m stages.train`"
+        )
+    gpus = torch.cuda.device_count()
+    if 1 < gpus < ranks:
+        raise UserError(f"pipeline.ranks: {ranks} is more than the {gpus} GPUs of this machine; set it to {gpus}, or to 1")
+    _die_with_parent()
+    before = {end: signal.signal(end, lambda number, _: sys.exit(128 + number)) for end in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        if ranks == 1 or gpus == 1:
+            yield Ranks(0, 1, torch.device("cuda", 0) if gpus else torch.device("cpu")) if rank == 0 else None
+        else:
+            yield _join_group(rank, ranks, gpus)
+    finally:
+        for end, handler in before.items():
+            signal.signal(end, handler)
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _join_group(rank: int, ranks: int, gpus: int) -> Ranks:
+    if gpus == 0:
+        # All ranks are on this machine. Left alone, gloo looks up the machine's name, which may not resolve.
+        os.environ["GLOO_SOCKET_IFNAME"] = socket.if_indextoname(1)  # the loopback interface
+        dist.init_process_group("gloo", timeout=TIMEOUT)
+        return Ranks(rank, ranks, torch.device("cpu"))
+    device = torch.device("cuda", rank)
+    torch.cuda.set_device(device)
+    dist.init_process_group("nccl", timeout=TIMEOUT, device_id=device)
+    return Ranks(rank, ranks, device)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this rank when torchrun dies, which a SIGKILL to torchrun alone would not do."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None and launcher.launched():
+        set_parent_death_signal = 1
+        prctl(set_parent_death_signal, signal.SIGKILL)

@@ -1,0 +1,120 @@
+"""A net cut into stages, the stages spread over ranks, and the schedule that runs them.
+
+Two ranks, one cut, four microbatches, under InterleavedZeroBubble (f: forward, b: backward for the stage's inputs, w: for its
+weights, g: for those whose gradients are computed once per batch, u: the optimiser's update):
+
+    rank 0   f0 f1 .. b0 w0 f2 b1 w1 f3 b2 w2 b3 w3 u  f0 f1 ..
+    rank 1   .. f0 b0 f1 b1 w0 f2 b2 w1 f3 b3 w2 w3 g  u  f0 b0 ..
+
+The second rank's last w, g and u fill the time in which it would wait for the first. Whatever the cut and the schedule, each
+microbatch passes the same layers and each weight sums its gradients in the order of the microbatches, so the numbers are
+bitwise those of ``SingleProcess``.
+"""
+
+from typing import cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.pipelining.schedules import PipelineScheduleMulti, PipelineScheduleSingle, get_schedule_class
+from torch.optim import Optimizer
+
+from alexnet.input.loader import Batch
+from alexnet.models.network import Network
+from alexnet.models.numerics import autocast
+from alexnet.pipeline.boundary import Stage, boundary_tensors
+from alexnet.pipeline.deferred import defer
+from alexnet.pipeline.distributed import Ranks
+from alexnet.pipeline.engine import BatchShape, EngineConfig, StepStats, mean_loss
+from alexnet.pipeline.timing import TimedStage, Timer
+
+
+def split(net: Network, cuts: tuple[str, ...]) -> list[Network]:
+    """The stages of ``net``, cut before each layer named in ``cuts``.
+
+    A flattening right before a cut goes into the stage after it, as no stage may end in a view of its own tensor.
+    """
+    layers = list(net.named_children())
+    starts = [0]
+    for cut in cuts:
+        start = [name for name, _ in layers].index(cut)
+        starts.append(start - 1 if isinstance(layers[start - 1][1], nn.Flatten) else start)
+    return [cast(Network, net[start:end]) for start, end in zip(starts, [*starts[1:], len(layers)], strict=True)]
+
+
+class Pipeline:
+    """An ``Engine`` of this rank's stages and the schedule that runs them together with the other ranks'.
+
+    Stage i is on rank i modulo the number of ranks.
+    """
+
+    def __init__(self, net: Network, config: EngineConfig, batch: BatchShape, ranks: Ranks) -> None:
+        self.config, self.ranks, self.device = config, ranks, ranks.device
+        self.timer = Timer(ranks.device)
+        self.shapes = {name: parameter.shape for name, parameter in net.named_parameters()}
+        slices = split(net, config.cuts)
+        count = len(slices)
+        self.owners = {name: index % ranks.count for index, part in enumerate(slices) for name, _ in part.named_parameters()}
+        boundaries = boundary_tensors(slices, batch.images // config.microbatches, batch.side, config.precision)
+        own = range(ranks.rank, count, ranks.count)
+        self.takes_images, self.last = own[0] == 0, own[-1] == count - 1
+        self.stages = nn.ModuleDict({str(i): Stage(slices[i], i == 0, i == count - 1).to(self.device) for i in own})
+        self.deferred = {i: defer(cast(Stage, self.stages[str(i)]).layers) for i in own}
+        stages = []
+        for i in own:
+            stage = TimedStage(
+                self.stages[str(i)],
+                i,
+                count,
+                self.device,
+                input_args=boundaries[i],
+                output_args=boundaries[i + 1],
+                dw_builder=self.deferred[i].take_microbatch,
+            )
+            stage.timer = self.timer
+            stages.append(stage)
+        kind = get_schedule_class(config.schedule)
+        self.schedule: PipelineScheduleSingle | PipelineScheduleMulti = (
+            kind(stages, config.microbatches, loss_fn=self._loss, scale_grads=False)
+            if issubclass(kind, PipelineScheduleMulti)
+            else kind(stages[0], config.microbatches, loss_fn=self._loss, scale_grads=False)
+        )
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        return {name: value for stage in self.stages.values() for name, value in cast(Stage, stage).layers.named_parameters()}
+
+    def forward_backward(self, batch: Batch) -> StepStats:
+        self.stages.train()
+        self._mean_loss = mean_loss(batch.labels)
+        inputs = (batch.images,) if self.takes_images else ()
+        with autocast(self.device, self.config.precision):
+            logits = self.schedule.step(*inputs, target=batch.labels if self.last else None, rows=batch.rows)
+        return StepStats.of(logits, batch.labels) if self.last else StepStats()
+
+    def update(self, optimizer: Optimizer) -> None:
+        for stage, deferred in self.deferred.items():
+            with self.timer.span("weights", stage):
+                deferred.form()
+        with self.timer.span("update"):
+            optimizer.step()
+            optimizer.zero_grad()
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> StepStats:
+        self.stages.eval()
+        self._mean_loss = mean_loss(batch.labels)
+        inputs = (batch.images,) if self.takes_images else ()
+        with autocast(self.device, self.config.precision):
+            logits = self.schedule.eval(*inputs, target=batch.labels if self.last else None)
+        return StepStats.of(logits, batch.labels) if self.last else StepStats()
+
+    def full_state_dict(self) -> dict[str, Tensor]:
+        here, whole = self.parameters(), {}
+        for name, shape in self.shapes.items():
+            tensor = here[name].detach().contiguous() if name in here else torch.empty(shape, device=self.device)
+            dist.broadcast(tensor, src=self.owners[name])
+            whole[name] = tensor.cpu()
+        return whole
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return self._mean_loss(logits, labels)

@@ -1,0 +1,133 @@
+"""The canonical square: any image file as RGB pixels, its shorter side at 256, the central 256x256 (the paper, section 2)."""
+
+import io
+import warnings
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, ImageChops, UnidentifiedImageError
+
+from alexnet.prepare.resampling import reduced
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+ENOUGH = 1.5
+"""A large JPEG is decoded at a half, a quarter or an eighth where so many times the square's side are left for the filter."""
+
+# EXIF's orientation tag: what brings the stored pixels upright.
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class BadImage(Exception):
+    """An image that cannot be read; the message is the reason in a few words."""
+
+
+def decode(payload: bytes) -> NDArray[np.uint8]:
+    """Decode an image file to RGB, uint8 (height, width, 3).
+
+    JPEG, PNG, WebP and BMP; grey, 16-bit (its high byte), CMYK, palette; upright by EXIF, transparent parts on white.
+    Raises ``BadImage``.
+    """
+    return np.asarray(_rgb(payload))
+
+
+def canonical(payload: bytes, size: int, pixels: str = "encoded") -> NDArray[np.uint8]:
+    """The canonical square of an image, RGB uint8 (size, size, 3); small images are enlarged.
+
+    ``pixels`` as in the manifest. Raises ``BadImage``.
+    """
+    if pixels == "planar-rgb-32":
+        if len(payload) != 3 * 32 * 32:
+            raise BadImage("truncated")
+        return square(np.frombuffer(payload, np.uint8).reshape(3, 32, 32).transpose(1, 2, 0), size)
+    photograph = _photograph(payload, size)
+    return _square(_rgb(payload), size) if photograph is None else photograph
+
+
+def square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Scale the shorter side of RGB pixels (h, w, 3) to ``size`` and cut out the central square, in one bicubic step."""
+    return _square(Image.fromarray(np.ascontiguousarray(image)), size)
+
+
+def _square(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    side = min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)))
+
+
+def _photograph(payload: bytes, size: int) -> NDArray[np.uint8] | None:
+    # The square of a JPEG that is made smaller, by the quick way. None for all else, and for a JPEG with any flaw, where Pillow
+    # is the one to mend it or to say what is wrong.
+    if not payload.startswith(b"\xff\xd8\xff"):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            file = Image.open(io.BytesIO(payload), formats=["JPEG"])
+            width, height = file.size
+            side = min(width, height)
+            if file.format != "JPEG" or file.mode not in ("L", "RGB") or side <= size or _orientation(file) in UPRIGHT:
+                return None
+            part = next((part for part in (8, 4, 2) if side >= part * ENOUGH * size), 1)
+            # Of the factors eighths only these are quick. Sides are rounded up.
+            image = simplejpeg.decode_jpeg(payload, min_height=-(-height // part), min_width=-(-width // part))
+        except MemoryError:
+            raise
+        except Exception:
+            return None
+    return reduced(image, (width - side) / 2 / part, (height - side) / 2 / part, side / part, size)
+
+
+def _rgb(payload: bytes) -> Image.Image:
+    if not payload:
+        raise BadImage("empty file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            # Pillow refuses more than 2 * MAX_IMAGE_PIXELS here, from the header alone.
+            file = Image.open(io.BytesIO(payload), formats=FORMATS)
+            # Before the EXIF block is looked for: that reads a PNG to its end, and would hide an error in its pixels.
+            file.load()
+            orientation = _orientation(file)
+            image = _as_rgb(file)
+            return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+        except UnidentifiedImageError:
+            raise BadImage("no JPEG, PNG, WebP or BMP image") from None
+        except Image.DecompressionBombError:
+            raise BadImage(f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from None
+        except MemoryError:
+            raise
+        # A broken file makes Pillow's readers raise errors of any kind.
+        except Exception as error:
+            reason = " ".join(str(error).split())[:100] or type(error).__name__
+            raise BadImage("truncated" if "truncated" in reason.lower() else f"broken: {reason}") from None
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    # A broken EXIF block, of whatever kind, must not cost a good picture.
+    except Exception:
+        return 1
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # 16-bit grey, which convert() would clip at 255.
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        # Pillow takes every CMYK JPEG for Adobe's, whose inks are stored inverted.
+        image = ImageChops.invert(image)
+    return image.convert("RGB")

@@ -1,0 +1,60 @@
+"""The images of a manifest as canonical squares, one after the other, the unreadable ones as rejects."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet.errors import UserError
+from alexnet.prepare.pixels import BadImage, canonical
+from alexnet.sources.manifest import Row, read_image
+
+Numbered = tuple[int, Row]
+"""A manifest row and its number."""
+
+
+class Reject(NamedTuple):
+    """An image that could not be read."""
+
+    row: Row
+    reason: str
+
+
+@dataclass(frozen=True)
+class SquareSpec:
+    """How the images of a source become squares of ``size`` pixels: picklable, for the workers."""
+
+    root: Path
+    pixels: str
+    size: int
+
+    def squares(self, rows: Sequence[Numbered]) -> Iterator[tuple[Numbered, NDArray[np.uint8] | Reject]]:
+        """Each row with its square, RGB uint8 (size, size, 3).
+
+        Raises ``UserError`` where an image has changed since it was listed.
+        """
+        for number, row in rows:
+            try:
+                yield (number, row), canonical(read_image(self.root, row), self.size, self.pixels)
+            except BadImage as bad:
+                yield (number, row), Reject(row, str(bad))
+            except MemoryError:
+                yield (number, row), Reject(row, "needs too much memory")
+
+
+def place(numbered: Numbered) -> str:
+    """The image in words, for messages."""
+    return numbered[1].place
+
+
+def refuse_many(rejects: Sequence[Reject], most: int) -> None:
+    """Raise ``UserError`` where there are more rejects than ``most``."""
+    if len(rejects) > most:
+        examples = "; ".join(f"{reject.row.place} ({reject.reason})" for reject in rejects[:3])
+        raise UserError(
+            f"more than {most} images cannot be read, the first: {examples}; mend or remove them and run "
+            "`dvc repro -f -s download`, then `dvc repro`, or raise data.max_rejects"
+        )

@@ -1,0 +1,183 @@
+"""Work spread over processes that may crash, compute without end or run out of memory: it costs the guilty item alone."""
+
+import ctypes
+import os
+import resource
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import TimeoutError as ChunkTimeout
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.context import ForkServerContext
+from multiprocessing.synchronize import RLock
+from typing import TypeVar
+
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from tqdm import tqdm
+
+from alexnet.errors import UserError
+from alexnet.signals import signals_held_back
+
+CHUNK = 32
+"""Items that travel to a worker together."""
+AHEAD = 4
+"""Chunks a worker that are under way at once: what keeps the memory from growing with the number of items."""
+MEMORY = 4 << 30
+"""Bytes of address space of a worker: enough for an image of 178 million pixels."""
+KEPT = 128 << 20
+"""Bytes that a worker keeps from image to image."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class WorkerFailure:
+    """In place of a result: the worker died of this item."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds that a chunk may take and, if it fails, each of its items alone."""
+
+    computing: float = 60.0
+    """Of CPU time; a large image takes a few."""
+    waiting: float = 600.0
+    """By the clock: what is late but has not computed waits for the disk, memory or other programs."""
+
+
+LIMITS = Limits()
+
+
+def in_chunks(
+    function: Callable[[Sequence[Item]], Result],
+    items: Sequence[Item],
+    *,
+    workers: int | None,
+    title: str,
+    place: Callable[[Item], str],
+    limits: Limits = LIMITS,
+) -> Iterator[tuple[Sequence[Item], Result | WorkerFailure]]:
+    """Apply ``function`` to chunks of ``items`` in ``workers`` processes (None: one a core); yields (chunk, result) in order.
+
+    A chunk whose worker dies or exceeds the ``limits`` is tried again item by item. An item that dies or computes too long alone comes back as (chunk of one,
+    ``WorkerFailure``); for one that is only
+    late by the clock, which says nothing about the item, ``UserError`` is raised. Errors that ``function`` raises end the walk
+    and are raised here. Results may not depend on how the items are chunked. ``title`` names the progress bar, ``place`` an item.
+    """
+    firsts = range(0, len(items), CHUNK)
+    workers = min(workers or len(os.sched_getaffinity(0)), max(len(firsts), 1))
+    bar = tqdm(total=len(items), desc=title, unit=" images", disable=None, leave=False)
+    with bar, _pool(workers) as pool:
+
+        def start(chunk: Sequence[Item]) -> ProcessFuture[Result]:
+            return pool.schedule(_bounded, (function, chunk, limits.computing), timeout=limits.waiting)
+
+        def finish(
+            chunk: Sequence[Item], future: ProcessFuture[Result]
+        ) -> Iterator[tuple[Sequence[Item], Result | WorkerFailure]]:
+            try:
+                yield chunk, future.result()
+                return
+            except (ProcessExpired, ChunkTimeout):
+                alone = [(chunk[at : at + 1], start(chunk[at : at + 1])) for at in range(len(chunk))]
+            for one, again in alone:
+                try:
+                    yield one, again.result()
+                except ProcessExpired as death:
+                    late = death.exitcode == -signal.SIGVTALRM
+                    yield (
+                        one,
+                        WorkerFailure(f"decoder computed for more than {limits.computing:g} s" if late else "decoder crashed"),
+                    )
+                except ChunkTimeout:
+                    raise UserError(
+                        f"reading {place(one[0])} took more than {limits.waiting:g} s, most of it spent waiting; "
+                        "check its disk and the free memory, then run this again"
+                    ) from None
+
+        under_way: deque[tuple[Sequence[Item], ProcessFuture[Result]]] = deque()
+        for first in firsts:
+            chunk = items[first : first + CHUNK]
+            under_way.append((chunk, start(chunk)))
+            if len(under_way) == AHEAD * workers:
+                yield from finish(*under_way.popleft())
+                bar.update(CHUNK)
+        while under_way:
+            chunk, future = under_way.popleft()
+            yield from finish(chunk, future)
+            bar.update(len(chunk))
+
+
+def _bounded(function: Callable[[Sequence[Item]], Result], items: Sequence[Item], computing: float) -> Result:
+    # The kernel ends the process, inside a decoder too, when it has computed for so long. Only its own instructions count: not
+    # waiting, and not the kernel's work, which grows when memory is short.
+    signal.setitimer(signal.ITIMER_VIRTUAL, computing)
+    try:
+        return function(items)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+class _Context(ForkServerContext):
+    """Keeps the locks that it makes: the pool gives its own up before its workers end, and one that just starts misses them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._locks: list[RLock] = []
+
+    def RLock(self) -> RLock:
+        self._locks.append(super().RLock())
+        return self._locks[-1]
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPool]:
+    # A server that has the libraries loaded, and no threads, forks workers in milliseconds, also in place of dead ones.
+    context = _Context()
+    context.set_forkserver_preload(["numpy", "PIL.Image", "simplejpeg"])
+    pool = ProcessPool(workers, initializer=_prepare, context=context)
+    before = os.environ.get("OPENBLAS_NUM_THREADS")
+    # Read where numpy is loaded: in the server. A worker is one thread; its cores are the other workers'.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    try:
+        _start(pool)
+        yield pool
+    finally:
+        pool.stop()  # type: ignore[no-untyped-call]
+        pool.join()
+        os.environ.pop("OPENBLAS_NUM_THREADS")
+        if before is not None:
+            os.environ["OPENBLAS_NUM_THREADS"] = before
+
+
+def _start(pool: ProcessPool) -> None:
+    # In the middle of a start Ctrl-C would leave a worker that nobody knows. The server is for this process to end, and would
+    # print a traceback while it loads: it inherits the block. The tracker comes first, as its own start would lift that.
+    with signals_held_back() as signals:
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            if not pool.active:  # asking starts it
+                raise RuntimeError("the pool of decoding processes did not start")
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if signals:
+        signal.raise_signal(signals[0])
+
+
+def _prepare() -> None:
+    # Ctrl-C is for the parent, which stops the workers; a crash leaves no core file.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    # As it comes, glibc gives the memory of each photograph back to the kernel, and the next one takes it page by page.
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_threshold = -1, -3
+        mallopt(trim_threshold, KEPT)
+        mallopt(mmap_threshold, KEPT // 4)

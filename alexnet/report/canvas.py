@@ -1,0 +1,77 @@
+"""The ground of all drawings with axes: one style, sizes in pixels, SVG text that is the same each time.
+
+Text stays text. It is laid out by DejaVu Sans, which comes with matplotlib and is wider than the fonts that show it, so nothing
+depends on the fonts of a machine and nothing overlaps on another.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from typing import Any
+
+import matplotlib
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from alexnet.report.theme import INK, MUTED, RULE, SURFACE
+
+WIDTH = 440
+
+STYLE: Any = {
+    "svg.hashsalt": "alexnet",
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 11,
+    "text.color": INK,
+    "text.parse_math": False,
+    "figure.facecolor": SURFACE,
+    "axes.facecolor": "none",
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.8,
+    "xtick.color": RULE,
+    "xtick.labelcolor": MUTED,
+    "ytick.color": RULE,
+    "ytick.labelcolor": MUTED,
+    "ytick.major.size": 0,
+    "lines.linewidth": 1.8,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Our style over matplotlib's defaults, whatever the user's matplotlibrc says."""
+    with matplotlib.style.context("default"), matplotlib.rc_context(STYLE):
+        yield
+
+
+def canvas(width: int, height: int) -> tuple[Figure, Axes]:
+    """A figure of so many pixels with one pair of axes."""
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an ``svg`` element: no date, no program's name, and no name that two drawings on a page would share."""
+    file = StringIO()
+    with warnings.catch_warnings():
+        # The reader's fonts have what DejaVu Sans lacks.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = file.getvalue()
+    return re.sub(r'<g id="[^"]*"', "<g", text[text.index("<svg") :]).rstrip()
+
+
+def shortened(text: str, most: int) -> str:
+    """``text`` in at most ``most`` characters, an ellipsis for what is left out."""
+    return text if len(text) <= most else text[: most - 1].rstrip(" ,") + "…"

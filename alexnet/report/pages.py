@@ -1,0 +1,167 @@
+"""The two pages of the report, from their templates: a README for GitHub and one HTML file that needs nothing beside it."""
+
+import json
+import os
+import re
+from base64 import b64encode
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from alexnet.config.nets import NETS
+from alexnet.config.sources import SOURCES
+from alexnet.files.whole import write_bytes, write_text
+from alexnet.input.colors import noise_lengths
+from alexnet.report import figures, pictures, theme, words
+from alexnet.report.canvas import shortened
+from alexnet.report.inputs import ReportInputs, Sample
+from alexnet.report.tables import confused_pairs, interval, surest_mistakes, worst_and_best
+
+WHOLE_TABLE = 50
+"""Up to so many classes the per-class table shows all of them; beyond, the ends of it."""
+ENDS = 10
+DRAWS = 7
+MISTAKES = 5
+MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
+
+
+def write_report(inputs: ReportInputs, summary: Path, page: Path, folder: Path) -> None:
+    """Write the README ``summary``, the self-contained HTML ``page`` and the README's pictures into ``folder``.
+
+    The same inputs give the same bytes. Pictures of an earlier report that this one does not have are removed from ``folder``.
+    """
+    drawn = draw(inputs)
+    readme, html = render(inputs, drawn, Path(os.path.relpath(folder, summary.parent)))
+    for name, content in drawn.items():
+        if isinstance(content, str):
+            write_text(folder / name, theme.standalone(content))
+        else:
+            write_bytes(folder / name, content)
+    for stale in set(folder.iterdir()) - {folder / name for name in drawn}:
+        stale.unlink()
+    write_text(page, html)
+    write_text(summary, readme)
+
+
+def draw(inputs: ReportInputs) -> dict[str, str | bytes]:
+    """All pictures by file name: drawings as SVG text, the others as the bytes of their files."""
+    basis, card = inputs.eigenbasis, inputs.card
+    drawn: dict[str, str | bytes] = {
+        "loss.svg": figures.loss_curve(inputs.curves),
+        "error.svg": figures.error_curve(inputs.curves),
+        "confusion.svg": figures.confusion_matrix(inputs.confusion, card.classes),
+        "eigenbasis.svg": figures.eigen_gradients(basis.mean, basis.eigenvalues, basis.eigenvectors),
+        "kernels.png": pictures.kernels_png(inputs.kernels, card.settings["towers"] or 1),
+        "mean.jpg": pictures.mean_jpeg(inputs.mean, card.settings["mean"]),
+    }
+    for index, sample in enumerate(inputs.samples):
+        drawn[f"sample-{index}.svg"] = _draw_sample(sample)
+    alphas = pictures.noise_alphas(card.settings["color_noise"], DRAWS)
+    if alphas.any() and inputs.samples:
+        lengths = noise_lengths(np.array(basis.eigenvalues), card.settings["color_noise_scale"])
+        noisy = pictures.noisy_jpegs(inputs.samples[0].jpeg, alphas, lengths, basis.eigenvectors)
+        drawn |= {f"noise-{index}.jpg": jpeg for index, jpeg in enumerate(noisy)}
+    return drawn
+
+
+def render(inputs: ReportInputs, drawn: dict[str, str | bytes], folder: Path) -> tuple[str, str]:
+    """The README, which names its pictures in ``folder``, and the HTML page, which holds them."""
+    facts, environment = gather(inputs, drawn), _environment()
+    readme = environment.get_template("README.md").render(facts, path=folder.as_posix())
+    html = environment.get_template("index.html").render(facts, picture=lambda name, alt: _inline(name, drawn[name], alt))
+    return readme, html
+
+
+def gather(inputs: ReportInputs, drawn: dict[str, str | bytes]) -> dict[str, Any]:
+    """The values that the templates name."""
+    card, metrics, basis = inputs.card, inputs.metrics, inputs.eigenbasis
+    noise, lengths = (
+        card.settings["color_noise"],
+        noise_lengths(np.array(basis.eigenvalues), card.settings["color_noise_scale"]),
+    )
+    variance = sum(basis.eigenvalues) or 1
+    measured = [entry for entry in inputs.per_class if entry.images]
+    worst, best = worst_and_best(measured, ENDS)
+    whole = len(card.classes) <= WHOLE_TABLE
+    return {
+        "card": card,
+        "net": NETS[card.net],
+        "source": SOURCES[card.data.source].title,
+        "departures": words.departures(card),
+        "disturbances": words.disturbances(card),
+        "margin": words.margin(card),
+        "settings": _settings_of_the_images(inputs) | card.settings,
+        "metrics": metrics,
+        "curves": inputs.curves,
+        "drops": figures.rate_drops(inputs.curves),
+        "marked": figures.MARKED,
+        "views": "ten" if card.flip else "five",
+        "range": interval(metrics["ten_crop"]["top1_error"], metrics["images"]),
+        "class_tables": [("", measured)] if whole else [(f"Worst {ENDS}", worst), (f"Best {ENDS}", best)],
+        "unmeasured": len(card.classes) - len(measured),
+        "counted": figures.COUNTED,
+        "named": len(card.classes) <= figures.NAMED,
+        "groups": figures.GROUPS,
+        "pairs": confused_pairs(inputs.confusion, card.classes, ENDS),
+        "mistakes": surest_mistakes(inputs.predictions, MISTAKES),
+        "kernels": inputs.kernels.shape,
+        "basis": basis,
+        "shares": [value / variance for value in basis.eigenvalues],
+        "samples": inputs.samples,
+        "noise": [name for name in drawn if name.startswith("noise-")],
+        "alphas": pictures.noise_alphas(noise, DRAWS).tolist(),
+        "noise_levels": (noise * lengths).tolist(),
+        "drawing_css": Markup(theme.drawing_css()),
+        "theme": theme,
+    }
+
+
+def _settings_of_the_images(inputs: ReportInputs) -> dict[str, Any]:
+    """By their names in params.yaml; the quality is read from a test image, which says it."""
+    quality = pictures.jpeg_quality(inputs.samples[0].jpeg) if inputs.samples else None
+    known = {"data.source": inputs.card.data.source, "preprocess.size": inputs.card.size}
+    return known if quality is None else known | {"preprocess.quality": quality}
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("alexnet.report"),
+        autoescape=select_autoescape(["html", "svg"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "percent": lambda fraction: f"{100 * fraction:.1f}\u00a0%",
+        "grouped": lambda number: f"{number:,}".replace(",", "\u202f"),
+        "short": lambda number: f"{number:.3g}",
+        "signed": lambda number: f"{number:+.2f}".replace("-", "−"),
+        "setting": lambda value: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False).replace('"', ""),
+        "md": _markdown,
+        "shortened": shortened,
+    }
+    return environment
+
+
+def _markdown(text: object) -> str:
+    # GitHub takes what stands between two dollars for a formula, and this is its way out; a backslash is none.
+    return re.sub(r"([\\`*_\[\]<>|~#&])", r"\\\1", str(text)).replace("$", "<span>$</span>")
+
+
+def _draw_sample(sample: Sample) -> str:
+    picture, kind = pictures.magnified(sample.jpeg)
+    template = _environment().get_template("sample.svg")
+    return template.render(sample=sample, picture=b64encode(picture).decode(), kind=kind, theme=theme).rstrip()
+
+
+def _inline(name: str, content: str | bytes, alt: str) -> Markup:
+    if isinstance(content, str):
+        return Markup('<svg role="img" aria-label="{}"').format(alt) + Markup(content.removeprefix("<svg"))
+    source = f"data:{MEDIA_TYPES[Path(name).suffix]};base64,{b64encode(content).decode()}"
+    return Markup('<img alt="{}" src="{}">').format(alt, source)

@@ -1,0 +1,119 @@
+"""The pictures made of pixels: conv1 kernels, mean, colour noise, small images magnified, as the bytes of PNG and JPEG files."""
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from alexnet.input.colors import mean_of
+
+KERNEL_SIDE = 66
+"""About so many pixels a kernel is enlarged to."""
+KERNEL_GAP = 8
+"""Pixels between kernels; three times as many between the towers."""
+PICTURE_SIDE = 256
+"""About so many pixels smaller images are enlarged to."""
+NOISE_SIDE = 200
+"""Other images are brought to so many pixels to show the colour noise."""
+NOISE_SEED = 0
+
+
+def kernels_png(kernels: NDArray[np.float32], towers: int) -> bytes:
+    """The kernels (count, 3, side, side) in rows of 16, or of 8 where there are no more than 64, each tower's from a new row on.
+
+    The paper's 96 of two towers so give its figure 3, 3 rows above 3. One linear scale for all of them, as only so their
+    strengths compare: mid grey is 0, and the largest 0.5 % of the weights saturate. Enlarged by whole pixels; what lies between
+    the kernels is transparent.
+    """
+    limit = float(np.quantile(np.abs(kernels), 0.995)) or 1.0
+    shades = np.rint(np.clip(kernels / limit * 127.5 + 127.5, 0, 255)).astype(np.uint8)
+    columns = 16 if len(kernels) > 64 else 8
+    of_tower = -(-len(kernels) // towers)
+    rows = -(-of_tower // columns)
+    side = kernels.shape[-1] * _zoom(kernels.shape[-1], KERNEL_SIDE)
+    pitch = side + KERNEL_GAP
+    height = towers * rows * pitch - KERNEL_GAP + 2 * KERNEL_GAP * (towers - 1)
+    canvas = np.zeros((height, columns * pitch - KERNEL_GAP, 4), np.uint8)
+    for index, kernel in enumerate(shades):
+        tower, place = divmod(index, of_tower)
+        row, column = divmod(place, columns)
+        top, left = (tower * rows + row) * pitch + 2 * KERNEL_GAP * tower, column * pitch
+        canvas[top : top + side, left : left + side, :3] = _enlarged(kernel.transpose(1, 2, 0), KERNEL_SIDE)
+        canvas[top : top + side, left : left + side, 3] = 255
+    return _png(canvas)
+
+
+def mean_jpeg(mean: NDArray[np.float32], setting: str) -> bytes:
+    """What is subtracted, from the mean image (3, size, size), RGB, 0..255, by the setting ``mean``."""
+    return _jpeg(_enlarged(mean_of(mean, setting).transpose(1, 2, 0), PICTURE_SIDE))
+
+
+def magnified(jpeg: bytes) -> tuple[bytes, str]:
+    """A picture of the image of ``jpeg`` that can be seen, and its media type.
+
+    Small images are enlarged by whole pixels, so that no viewer blurs them; others are left as they are.
+    """
+    with Image.open(BytesIO(jpeg)) as image:
+        if _zoom(max(image.size), PICTURE_SIDE) == 1:
+            return jpeg, "image/jpeg"
+        return _png(_enlarged(np.asarray(image.convert("RGB")), PICTURE_SIDE)), "image/png"
+
+
+def jpeg_quality(jpeg: bytes) -> int | None:
+    """The quality, 1 to 100, whose quantisation tables libjpeg wrote into ``jpeg``; None where they are not libjpeg's own."""
+    tables = _tables(jpeg)
+    return next((quality for quality in range(100, 0, -1) if _tables(_blank(quality)) == tables), None)
+
+
+def noise_alphas(color_noise: float, draws: int) -> NDArray[np.float64]:
+    """Weights (draws, 3) on the eigenvectors, drawn from N(0, ``color_noise``) by a fixed seed."""
+    return np.random.default_rng(NOISE_SEED).normal(0, color_noise, (draws, 3))
+
+
+def noisy_jpegs(
+    jpeg: bytes, alphas: NDArray[np.float64], lengths: NDArray[np.float64], vectors: list[list[float]]
+) -> list[bytes]:
+    """The image of ``jpeg``, and for each row of ``alphas`` (draws, 3) the same with sum_i p_i alpha_i length_i added.
+
+    ``lengths`` (3): see ``alexnet.input.colors``; ``vectors`` (3, 3): the eigenvectors p in columns. Paper, section 4.1.
+    """
+    with Image.open(BytesIO(jpeg)) as image:
+        colored = image.convert("RGB")
+        large = _zoom(max(image.size), PICTURE_SIDE) == 1
+        small = colored.resize((NOISE_SIDE, NOISE_SIDE), Image.Resampling.LANCZOS) if large else colored
+    pixels = _enlarged(np.asarray(small, dtype=np.float64), PICTURE_SIDE)
+    return [_jpeg(pixels)] + [_jpeg(pixels + shift) for shift in alphas * lengths @ np.asarray(vectors).T]
+
+
+def _zoom(side: int, wanted: int) -> int:
+    return max(1, round(wanted / side))
+
+
+def _enlarged(pixels: NDArray[Any], wanted: int) -> NDArray[Any]:
+    zoom = _zoom(pixels.shape[0], wanted)
+    return pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
+
+
+def _tables(jpeg: bytes) -> Any:
+    with Image.open(BytesIO(jpeg)) as image:
+        return image.quantization  # type: ignore[attr-defined]
+
+
+def _blank(quality: int) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (8, 8)).save(file, format="JPEG", quality=quality)
+    return file.getvalue()
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG", optimize=True)
+    return file.getvalue()
+
+
+def _jpeg(pixels: NDArray[np.floating]) -> bytes:
+    file = BytesIO()
+    Image.fromarray(np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)).save(file, format="JPEG", quality=92, subsampling=0)
+    return file.getvalue()

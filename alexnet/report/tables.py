@@ -1,0 +1,54 @@
+"""What of the results is worth a table: intervals, best and worst classes, confused pairs, surest mistakes."""
+
+from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet.report.inputs import ClassErrors, Prediction
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two classes that are confused: ``count`` images of ``actual``, ``share`` of all of them, were taken for ``predicted``."""
+
+    actual: str
+    predicted: str
+    count: int
+    share: float
+
+
+def interval(error: float, images: int) -> tuple[float, float]:
+    """The 95 % interval of an error rate (a fraction of 1) measured on so many images: Wilson's, which suits rates near 0."""
+    z = NormalDist().inv_cdf(0.975)
+    middle, spread = error + z**2 / (2 * images), z * sqrt(error * (1 - error) / images + (z / (2 * images)) ** 2)
+    low, high = ((middle + sign * spread) / (1 + z**2 / images) for sign in (-1, 1))
+    return max(low, 0.0), min(high, 1.0)
+
+
+def worst_and_best(classes: list[ClassErrors], each: int) -> tuple[list[ClassErrors], list[ClassErrors]]:
+    """The ``each`` classes of largest top-1 error, worst first, and of least, best first; ties stand in label order."""
+    worst = sorted(classes, key=lambda entry: -entry.top1_error)[:each]
+    best = sorted(classes, key=lambda entry: entry.top1_error)[:each]
+    return worst, best
+
+
+def confused_pairs(confusion: NDArray[np.int64], names: list[str], most: int) -> list[Pair]:
+    """The ``most`` largest entries off the diagonal of ``confusion`` (classes, classes), largest first."""
+    wrong = confusion * (1 - np.eye(len(confusion), dtype=np.int64))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = []
+    for actual, predicted in zip(*np.unravel_index(order, wrong.shape), strict=True):
+        count = int(wrong[actual, predicted])
+        if count:
+            share = count / int(confusion[actual].sum())
+            pairs.append(Pair(names[actual], names[predicted], count, share))
+    return pairs
+
+
+def surest_mistakes(predictions: list[Prediction], most: int) -> list[Prediction]:
+    """The ``most`` wrong predictions of highest probability, highest first."""
+    wrong = [entry for entry in predictions if entry.rank_of_actual != 1]
+    return sorted(wrong, key=lambda entry: (-entry.probability, entry.row))[:most]

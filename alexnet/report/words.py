@@ -1,0 +1,39 @@
+"""What the report says of a training: departures from the paper, what it does to its images."""
+
+from alexnet.files.card import Card
+
+DEPARTURES = {
+    ("activation", "tanh"): "tanh units",
+    ("activation", "sigmoid"): "sigmoid units",
+    ("pool", "plain"): "pooling windows that do not overlap",
+    ("lrn", "off"): "no local response normalisation",
+    ("towers", 1): "no groups",
+    ("dropout", "off"): "no dropout",
+}
+"""Settings that make another net than the paper's."""
+
+
+def departures(card: Card) -> str:
+    """How the net departs from the paper's by its switches; empty where it does not."""
+    return listed([words for (name, value), words in DEPARTURES.items() if card.settings[name] == value])
+
+
+def disturbances(card: Card) -> str:
+    """What makes the training's images and activations harder than the test's; empty where nothing does."""
+    shaken = {
+        "dropout": card.settings["dropout"] not in (None, "off"),
+        "random crops": margin(card) > 0,
+        "reflections": card.flip,
+        "colour noise": card.settings["color_noise"] > 0,
+    }
+    return listed([words for words, holds in shaken.items() if holds])
+
+
+def margin(card: Card) -> int:
+    """Pixels by which a padded image is larger than a crop."""
+    return card.size + 2 * card.crop_padding - card.crop_size
+
+
+def listed(words: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -1,0 +1,1 @@
+"""Where the images come from: each source lists its images, with the splits and class names that it has."""

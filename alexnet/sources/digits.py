@@ -1,0 +1,76 @@
+"""scikit-learn's 1,797 scanned digits, each a coloured figure on patches of scikit-learn's two photographs (the idea of MNIST-M).
+
+The pixels are real photographs', so their RGB covariance has full rank, and nothing is fetched.
+"""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_images
+
+from alexnet.config.data import Source
+from alexnet.files.whole import whole_file
+from alexnet.sources.listing import Request, SourceListing
+from alexnet.sources.manifest import Row
+from alexnet.sources.split import draw
+from alexnet.sources.tar import END, write_member
+
+SIDE = 64
+"""Side of a picture in pixels."""
+FIGURE = 60
+"""Side of the scan, of 8x8 grey levels, when enlarged."""
+DARKENING = 0.35
+"""What the photograph's grey levels are multiplied by: any figure stands out from it."""
+COLORS = (150, 255)
+"""The grey levels of a figure's red, green and blue."""
+ARCHIVE = "digits.tar"
+
+
+def find(request: Request) -> SourceListing:
+    """Write the pictures, PNGs of 64x64, to ``digits.tar``: ``data.blends`` of a training digit, one of any other.
+
+    A digit is in one split only. All is a function of the seed, the digit and the blend.
+    """
+    settings, seed = request.settings, request.seed
+    scans = load_digits()
+    photos = load_sample_images().images
+    labels = [int(label) for label in scans.target]
+    classes = [str(name) for name in scans.target_names]
+    splits = divide(labels, settings, seed, classes)
+    rows = []
+    with whole_file(request.raw / ARCHIVE) as file:
+        for digit, split in enumerate(splits):
+            for blend in range(settings.blends if split == "train" else 1):
+                pixels = picture(scans.images[digit] / 16, photos, np.random.default_rng([seed, digit, blend]))
+                png = io.BytesIO()
+                Image.fromarray(pixels).save(png, "PNG", compress_level=1)
+                offset = write_member(file, f"{split}/{labels[digit]}/{digit:04d}-{blend}.png", png.getvalue())
+                rows.append(Row(split, labels[digit], ARCHIVE, offset, len(png.getvalue())))
+        file.write(END)
+    return SourceListing(classes, rows, request.raw, mirror=False)
+
+
+def divide(labels: list[int], settings: Source, seed: int, classes: list[str]) -> list[str]:
+    """The split of each digit: the test's part of all first, then val's part of the rest."""
+    splits = ["train"] * len(labels)
+    for purpose, fraction in (("test", settings.test_fraction), ("val", settings.val_fraction)):
+        left = [digit for digit, split in enumerate(splits) if split == "train"]
+        for position in draw([str(digit) for digit in left], [labels[digit] for digit in left], fraction, seed, purpose, classes):
+            splits[left[position]] = purpose
+    return splits
+
+
+def picture(ink: NDArray[np.float64], photos: list[NDArray[np.uint8]], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A scan, (8, 8) in 0..1, as a bright figure of a random colour on a darkened patch of a photograph: uint8 (64, 64, 3)."""
+    photo = photos[rng.integers(len(photos))]
+    top, left = (rng.integers(extent - SIDE + 1) for extent in photo.shape[:2])
+    patch = DARKENING * photo[top : top + SIDE, left : left + SIDE]
+    enlarged = Image.fromarray(ink.astype(np.float32)).resize((FIGURE, FIGURE), Image.Resampling.BICUBIC)
+    figure = np.zeros((SIDE, SIDE, 1))
+    top, left = rng.integers(SIDE - FIGURE + 1, size=2)
+    # Twice the ink, clipped: strokes cover the photograph, their edges stay soft.
+    figure[top : top + FIGURE, left : left + FIGURE, 0] = np.clip(2 * np.asarray(enlarged) - 0.3, 0, 1)
+    color = rng.uniform(*COLORS, size=3)
+    return np.rint(patch + figure * (color - patch)).astype(np.uint8)

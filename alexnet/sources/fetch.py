@@ -1,0 +1,88 @@
+"""Archives from the network: fetched once into ``downloads/``, verified, and laid beside the manifest as plain tars."""
+
+import gzip
+import hashlib
+import logging
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch
+from requests import HTTPError, RequestException
+
+from alexnet.disk import require_free_space
+from alexnet.errors import UserError
+from alexnet.files.whole import whole_file
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A gzipped tar on the network."""
+
+    url: str
+    md5: str
+    bytes: int
+
+    @property
+    def name(self) -> str:
+        """Its file name."""
+        return self.url.rpartition("/")[2]
+
+
+def fetch(archive: Archive, downloads: Path) -> Path:
+    """The archive in ``downloads``, fetched where it is not there yet.
+
+    Raises ``UserError`` where the host cannot be reached, with what to do by hand, for a file with a wrong checksum, and where
+    ``downloads`` cannot take it.
+    """
+    path = downloads / archive.name
+    if path.exists():
+        _verify(path, archive)
+        return path
+    pooch.get_logger().setLevel(logging.WARNING)
+    loader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty())
+    try:
+        downloads.mkdir(parents=True, exist_ok=True)
+        require_free_space(downloads, archive.bytes, archive.name)
+        pooch.retrieve(archive.url, f"md5:{archive.md5}", archive.name, downloads, downloader=loader)
+    except (RequestException, ValueError) as error:
+        raise UserError(
+            f"{archive.name} could not be fetched from {archive.url} ({_reason(error)}); "
+            f"put the file (md5 {archive.md5}) into {downloads} and run `dvc repro` again"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"{archive.name} cannot be written into {downloads} ({error.strerror or error}); "
+            "make room there, or mend its permissions, and run `dvc repro` again"
+        ) from None
+    return path
+
+
+def unpack(path: Path, raw: Path) -> Path:
+    """The gzipped tar ``path`` as a plain tar in ``raw``, made where it is missing: any member can be read at random.
+
+    Raises ``UserError`` where the disk is too small.
+    """
+    raw.mkdir(parents=True, exist_ok=True)
+    with path.open("rb") as file:
+        file.seek(-4, 2)
+        # gzip's last field: the plain length modulo 2^32.
+        require_free_space(raw, int.from_bytes(file.read(4), "little"), f"the unpacked {path.name}")
+    plain = raw / f"{path.name.partition('.')[0]}.tar"
+    with gzip.open(path) as source, whole_file(plain) as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+    return plain
+
+
+def _verify(path: Path, archive: Archive) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "md5").hexdigest()
+    if found != archive.md5:
+        raise UserError(f"{path} has md5 {found}, not {archive.md5}; remove it, or replace it by {archive.url}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, HTTPError) and error.response is not None:
+        return f"the host answered {error.response.status_code}"
+    return "no connection" if isinstance(error, RequestException) else "what came has another checksum"

@@ -1,0 +1,49 @@
+"""The size and SHA-256 of each image, in threads."""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from alexnet.errors import UserError
+from alexnet.names import printable
+from alexnet.sources.manifest import WHOLE_FILE, Row
+
+THREADS = 8
+BATCH = 4096
+"""Rows handed to the threads at once, so that a million rows are not a million waiting calls."""
+BLOCK = 1 << 20
+"""Bytes that a thread holds at a time: a file named .jpg may be of any size."""
+
+
+def hashed(rows: Sequence[Row], root: Path) -> list[Row]:
+    """The rows with the size and hash of their bytes under ``root``. Raises ``UserError`` for a file that cannot be read."""
+    done: list[Row] = []
+    with (
+        tqdm(total=len(rows), desc="hashes", unit=" images", disable=None, leave=False) as bar,
+        ThreadPoolExecutor(THREADS) as threads,
+    ):
+        for start in range(0, len(rows), BATCH):
+            for row in threads.map(partial(_hashed, root=root), rows[start : start + BATCH]):
+                done.append(row)
+                bar.update()
+    return done
+
+
+def _hashed(row: Row, root: Path) -> Row:
+    digest = hashlib.sha256()
+    size = 0
+    most = sys.maxsize if row.bytes == WHOLE_FILE else row.bytes
+    try:
+        with (root / row.path).open("rb") as file:
+            file.seek(row.offset)
+            while block := file.read(min(BLOCK, most - size)):
+                digest.update(block)
+                size += len(block)
+    except OSError as error:
+        raise UserError(f"{printable(root / row.path)} cannot be read ({error.strerror}); mend or remove it") from None
+    return row._replace(bytes=size, sha256=digest.hexdigest())

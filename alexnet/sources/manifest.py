@@ -1,0 +1,193 @@
+"""The list of all images of a source: where the bytes of each lie, their hash, its label and split."""
+
+import csv
+import hashlib
+import io
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, overload
+
+from alexnet.errors import UserError
+from alexnet.files.whole import read_json, write_bytes, write_json
+from alexnet.names import printable
+
+SPLITS = ("train", "val", "test")
+WHOLE_FILE = -1
+"""As the number of bytes of an image that is not hashed yet: all of its file."""
+# File names need not be UTF-8 on Linux; surrogateescape carries any of them to and fro.
+ENCODING = ("utf-8", "surrogateescape")
+
+
+class Row(NamedTuple):
+    """One image: ``bytes`` bytes at ``offset`` of the file ``path``, which lies under the manifest's root."""
+
+    split: str
+    label: int
+    path: str
+    offset: int = 0
+    bytes: int = WHOLE_FILE
+    sha256: str = ""
+
+    @property
+    def place(self) -> str:
+        """The image in words, for messages."""
+        return printable(f"{self.path} at byte {self.offset}" if self.offset else self.path)
+
+
+class Rows(Sequence[Row]):
+    """The rows of a ``manifest.csv``, kept as its text: a million of them are a hundred megabytes, and not a thousand."""
+
+    def __init__(self, text: bytes) -> None:
+        """Check the text. Raises ``ValueError``, ``TypeError`` and ``csv.Error`` where it is damaged."""
+        self._text = text
+        self._starts = array("Q")
+        file = io.BytesIO(text)
+        records = csv.reader(line.decode(*ENCODING) for line in file)
+        if tuple(next(records, ())) != Row._fields:
+            raise ValueError("its header is another")
+        start = file.tell()
+        for record in records:
+            _row(record)
+            self._starts.append(start)
+            start = file.tell()
+        self._starts.append(start)
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self._starts) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        """A row, or the list of some."""
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        at = range(len(self))[index]
+        text = self._text[self._starts[at] : self._starts[at + 1]].decode(*ENCODING)
+        return _row(next(csv.reader(io.StringIO(text, newline=""))))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the rows are the same, those of a list too."""
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+
+class NumberedRows(Sequence[tuple[int, Row]]):
+    """Some rows with their numbers, which are made when they are asked for."""
+
+    def __init__(self, rows: Sequence[Row], numbers: Sequence[int]) -> None:
+        """``numbers``: of the rows that belong to it."""
+        self._rows, self._numbers = rows, numbers
+
+    def __len__(self) -> int:
+        """How many rows."""
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[int, Row]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[int, Row]]: ...
+
+    def __getitem__(self, index: int | slice) -> tuple[int, Row] | list[tuple[int, Row]]:
+        """A number and its row, or the list of some."""
+        if isinstance(index, slice):
+            return [(number, self._rows[number]) for number in self._numbers[index]]
+        return self._numbers[index], self._rows[self._numbers[index]]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All images of a source, in the order of split, path, offset; a row's place in it is the image's number for good."""
+
+    source: str
+    classes: list[str]
+    """Names, in label order."""
+    mirror: bool
+    """Whether a mirrored image is still of its class."""
+    pixels: str
+    """``encoded``: image files; ``planar-rgb-32``: 32x32 pixels, the red plane, the green, the blue."""
+    root: str | None
+    """The user's folder as typed in params.yaml; None where the images lie beside the manifest."""
+    rows: Sequence[Row]
+
+    def folder(self, main: Path, raw: Path) -> Path:
+        """The folder that the rows' paths start at; ``raw`` holds the manifest, a relative root starts at ``main``."""
+        return raw if self.root is None else rooted(main, self.root)
+
+    def numbered(self) -> NumberedRows:
+        """All rows with their numbers."""
+        return NumberedRows(self.rows, range(len(self.rows)))
+
+    def of_split(self, split: str) -> NumberedRows:
+        """The rows of a split with their numbers."""
+        return NumberedRows(self.rows, array("Q", (number for number, row in enumerate(self.rows) if row.split == split)))
+
+
+def _row(record: list[str]) -> Row:
+    split, label, name, offset, size, digest = record
+    return Row(split, int(label), name, int(offset), int(size), digest)
+
+
+def rooted(main: Path, root: str) -> Path:
+    """The folder ``data.root``: a relative one starts at ``main``, ``~`` is the user's own."""
+    return main / Path(root).expanduser()
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Write ``source.json`` and ``manifest.csv`` into ``folder``."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(Row._fields)
+    writer.writerows(manifest.rows)
+    write_bytes(folder / "manifest.csv", text.getvalue().encode(*ENCODING))
+    write_json(
+        folder / "source.json",
+        {
+            "source": manifest.source,
+            "classes": manifest.classes,
+            "mirror": manifest.mirror,
+            "pixels": manifest.pixels,
+            "root": manifest.root,
+        },
+    )
+
+
+def read(folder: Path) -> Manifest:
+    """Read what ``write`` wrote. Raises ``UserError`` where it is missing or damaged."""
+    source = read_json(folder / "source.json")
+    path = folder / "manifest.csv"
+    try:
+        rows = Rows(path.read_bytes())
+        return Manifest(**source, rows=rows)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run `dvc repro` to make it") from None
+    except (ValueError, TypeError, csv.Error) as error:
+        raise UserError(f"{path} is damaged ({error}); run `dvc repro -f -s download` to make it again") from None
+
+
+def read_image(root: Path, row: Row) -> bytes:
+    """The bytes of an image. Raises ``UserError`` where they are not those that the manifest was made of."""
+    try:
+        with (root / row.path).open("rb") as file:
+            file.seek(row.offset)
+            # Only a loose file begins at 0, and then all of it is the image: bytes that were appended are noticed too.
+            payload = file.read(row.bytes if row.offset else WHOLE_FILE)
+    except OSError as error:
+        raise changed(root, row, error.strerror or "it cannot be read") from None
+    if hashlib.sha256(payload).hexdigest() != row.sha256:
+        raise changed(root, row, "its bytes are others now")
+    return payload
+
+
+def changed(root: Path, row: Row, why: str) -> UserError:
+    """The answer to an image that is no longer what the manifest says."""
+    return UserError(
+        f"{printable(root / row.path)} has changed since it was listed ({why}); "
+        "run `dvc repro -f -s download` to list the images again, then `dvc repro`"
+    )

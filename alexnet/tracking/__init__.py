@@ -1,0 +1,1 @@
+"""MLflow, and what a person sees of a running training. Only ``client`` imports mlflow."""

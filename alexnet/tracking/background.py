@@ -1,0 +1,166 @@
+"""A run of MLflow that never stops or delays its caller: a thread sends what the caller hands over."""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tqdm import tqdm
+
+from alexnet.signals import signals_held_back
+from alexnet.tracking.client import Point, Store, StoredRun
+
+POINTS_KEPT = 1_000_000
+"""Points that wait for a store that does not answer; later ones are dropped, so that memory stays bounded."""
+PULSE, LONGEST_PULSE = 2.0, 60.0
+"""Seconds between two sendings, and at the most between two tries while MLflow does not answer."""
+SAMPLING = 10.0
+"""Seconds between two samples of the machine."""
+PATIENCE, SHORT_PATIENCE, PAUSE = 60.0, 10.0, 0.5
+"""Seconds that the end of a run takes at the most, where MLflow did not answer of late, and between two of its tries."""
+
+
+class BackgroundRun:
+    """A run of the store whose methods return at once and never raise.
+
+    What MLflow does not take is tried again until ``end`` gives up, but for what it refuses for good; the first failure is
+    told in one line. With ``resume`` the
+    newest run that has these tags goes on if there is one, and a new run gets them. With ``machine`` the load of the
+    CPUs, the memory and the GPUs is sampled.
+
+    As a context it ends as FINISHED, as KILLED on Ctrl-C or ``SystemExit`` (which a handler of SIGTERM should raise),
+    and as FAILED on another error.
+    """
+
+    def __init__(self, store: Store, name: str, resume: Mapping[str, str] | None = None, machine: bool = False) -> None:
+        self._store, self._name, self._resume, self._machine = store, name, dict(resume or {}), machine
+        self._run: StoredRun | None = None
+        self._calls: list[Callable[[StoredRun], Any]] = []
+        self._points: list[Point] = []
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._status, self._deadline = "", 0.0
+        self._well = True
+        self._warned = False
+        self._sampled = 0.0
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def params(self, params: Mapping[str, Any]) -> None:
+        """Settings by their dotted names (``alexnet.config.section.flat``); those that a resumed run has stay as they are."""
+        self._call(lambda run: run.params(params))
+
+    def tags(self, tags: Mapping[str, str]) -> None:
+        """Tags, such as ``model_sha256``."""
+        self._call(lambda run: run.tags(tags))
+
+    def metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Values at a step; NaN and infinity are kept as such."""
+        now = int(time.time() * 1000)
+        with self._lock:
+            if len(self._points) < POINTS_KEPT:
+                self._points += [(name, float(value), step, now) for name, value in metrics.items()]
+
+    def artifacts(self, path: Path, folder: str) -> None:
+        """A file, or all that a folder holds, for the run's ``folder``; it must stay as it is until ``end`` has returned."""
+        self._call(lambda run: run.artifacts(path, folder))
+
+    def end(self, status: str = "FINISHED", patience: float = PATIENCE) -> None:
+        """Send what is left and end the run. Waits ``patience`` seconds at the most, 10 where MLflow did not answer of late.
+
+        Ctrl-C and SIGTERM are held back meanwhile, as they would leave the run RUNNING: the terminal and torchrun both
+        signal a rank. A finished run's caller gets the signal afterwards; another's is on its way out already.
+        """
+        with signals_held_back() as signals:
+            patience = patience if self._well else min(patience, SHORT_PATIENCE)
+            self._status, self._deadline = status, time.monotonic() + patience
+            self._closing.set()
+            self._thread.join(patience)
+            if self._thread.is_alive():
+                self._warn(f"no answer in {patience:g} s")
+        if signals and status == "FINISHED":
+            signal.raise_signal(signals[0])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None or not issubclass(kind, (KeyboardInterrupt, SystemExit)):
+            self.end("FAILED" if kind else "FINISHED")
+        else:  # torchrun and people wait for a process that they have ended for some seconds only
+            self.end("KILLED", SHORT_PATIENCE)
+
+    def _call(self, call: Callable[[StoredRun], Any]) -> None:
+        with self._lock:
+            self._calls.append(call)
+
+    def _work(self) -> None:
+        pulse = 0.0
+        while not self._closing.wait(pulse):
+            self._well = self._send()
+            pulse = PULSE if self._well else min(2 * max(pulse, PULSE), LONGEST_PULSE)
+        self._finish()
+
+    def _finish(self) -> None:
+        """Send the rest and the status, until MLflow has both or ``end`` waits no longer."""
+        ended, give_up = False, time.monotonic() + SHORT_PATIENCE
+        while time.monotonic() < (self._deadline if self._run else min(self._deadline, give_up)):
+            sent = self._send()
+            if self._run and not ended:
+                ended = self._try(partial(self._run.end, self._status))
+            if sent and ended:
+                return
+            time.sleep(PAUSE)
+
+    def _try(self, call: Callable[[], Any]) -> bool:
+        """Whether the call is done with: MLflow took it, or refused it for good."""
+        try:
+            call()
+        except Exception as error:  # whatever goes wrong with MLflow, the caller's work goes on
+            self._warn(error)
+            return self._store.refused(error)
+        return True
+
+    def _open(self) -> None:
+        if self._run is None:
+            found = self._store.runs(self._resume) if self._resume else []
+            run = found[0] if found else self._store.create(self._name, self._resume)
+            if run.status in ("FAILED", "KILLED"):
+                run.reopen()
+            self._run = run
+
+    def _send(self) -> bool:
+        """Send all that waits and return whether nothing is left; what fails waits on, and keeps nothing else from going."""
+        if not self._try(self._open) or self._run is None:
+            return False
+        self._try(self._sample)
+        with self._lock:
+            calls, self._calls = self._calls, []
+            points, self._points = self._points, []
+        calls = [call for call in calls if not self._try(partial(call, self._run))]
+        if self._try(partial(self._run.points, points)):
+            points = []
+        with self._lock:
+            self._calls = calls + self._calls
+            self._points = points + self._points
+        return not calls and not points
+
+    def _sample(self) -> None:
+        if self._machine and self._run and time.monotonic() >= self._sampled + SAMPLING:
+            self._sampled = time.monotonic()
+            self.metrics(self._run.machine(), step=self._run.age())
+
+    def _warn(self, why: object) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        tqdm.write(
+            f"warning: {self._store.describe(why)}; the work goes on, sending is tried again where that "
+            "can help, and `python -m workflow.track` sends later what is missing then",
+            file=sys.stderr,
+        )

@@ -1,0 +1,1 @@
+"""Training: the optimiser, its learning rate, checkpoints, and the loop."""

@@ -1,0 +1,49 @@
+"""What the numbers of a training depend on."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alexnet.config.section import flat
+from alexnet.config.training import Training
+from alexnet.files.card import Lineage
+from alexnet.files.shard_index import ShardMeta
+
+CODE = ("files", "input", "models", "pipeline", "train")
+"""The packages that a training's numbers depend on: those that the stage names in dvc.yaml."""
+PACKAGE = Path(__file__).parents[1]
+
+
+def numeric_settings(settings: Training) -> dict[str, Any]:
+    """The settings that change the numbers of a training, by dotted names, sorted; not the file name in ``init_from``."""
+    speed_only: Any = {"init_from": True, "pipeline": {"ranks", "cuts", "schedule"}}
+    whole = settings.model_dump(include=set(Training.model_fields), exclude=speed_only, mode="json")
+    return dict(sorted(flat(whole).items()))
+
+
+def lineage(meta: ShardMeta) -> Lineage:
+    """Where the images came from: source, counts, and a SHA-256 over the hashes of each split's shards."""
+    hashes = {split: "\n".join(shard.sha256 for shard in described.shards) for split, described in meta.splits.items()}
+    return Lineage(
+        source=meta.source,
+        images={split: described.images for split, described in meta.splits.items()},
+        rejects=meta.rejects,
+        sha256={split: sha256(text.encode()).hexdigest() for split, text in hashes.items()},
+    )
+
+
+def recipe_fingerprint(*facts: Any) -> str:
+    """A hash over settings, data and whatever else ``facts`` (JSON) hold."""
+    return sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def code_fingerprint() -> str:
+    """A hash over the code that computes, and torch's version."""
+    digest = sha256(torch.__version__.encode())
+    for folder in CODE:
+        for path in sorted((PACKAGE / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

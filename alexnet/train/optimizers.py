@@ -1,0 +1,79 @@
+"""The optimisers, and how the rate of a running one changes."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from alexnet.config.training import Training
+
+Groups = list[dict[str, Any]]
+
+
+class VelocitySGD(SGD):
+    """The paper's momentum SGD (section 5): v <- momentum v - decay lr w - lr g; w <- w + v.
+
+    torch keeps b = -v / lr, whose step is the same while the rate stays; ``set_rate`` carries v over a change.
+    """
+
+
+def sgd(groups: Groups, settings: Training) -> Optimizer:
+    """The paper's, whose velocity carries the rate."""
+    return VelocitySGD(groups, momentum=settings.momentum, fused=True)
+
+
+def torch_sgd(groups: Groups, settings: Training) -> Optimizer:
+    """torch's momentum SGD, whose rate stays outside the velocity: v <- momentum v + decay w + g; w <- w - lr v."""
+    return SGD(groups, momentum=settings.momentum, fused=True)
+
+
+def adam(groups: Groups, settings: Training) -> Optimizer:
+    """Adam (Kingma, Ba 2015), ``momentum`` its beta1; decay is added to the gradient."""
+    return Adam(groups, betas=(settings.momentum, 0.999), fused=True)
+
+
+def adamw(groups: Groups, settings: Training) -> Optimizer:
+    """AdamW (Loshchilov, Hutter 2019), ``momentum`` its beta1; decay acts on the weights beside the gradient."""
+    return AdamW(groups, betas=(settings.momentum, 0.999), fused=True)
+
+
+OPTIMIZERS: dict[str, Callable[[Groups, Training], Optimizer]] = {
+    "sgd": sgd,
+    "torch_sgd": torch_sgd,
+    "adam": adam,
+    "adamw": adamw,
+}
+
+
+def build_optimizer(parameters: Mapping[str, nn.Parameter], settings: Training) -> Optimizer:
+    """The optimiser of named parameters; biases have a learning rate and a decay of their own."""
+    weights: list[nn.Parameter] = []
+    biases: list[nn.Parameter] = []
+    for name, parameter in parameters.items():
+        (biases if name.endswith("bias") else weights).append(parameter)
+    bias_decay = settings.weight_decay if settings.bias_decay is None else settings.bias_decay
+    groups: Groups = [
+        {"params": weights, "lr": settings.lr, "lr_mult": 1.0, "weight_decay": settings.weight_decay},
+        {
+            "params": biases,
+            "lr": settings.lr * settings.bias_lr_mult,
+            "lr_mult": settings.bias_lr_mult,
+            "weight_decay": bias_decay,
+        },
+    ]
+    return OPTIMIZERS[settings.optimizer](groups, settings)
+
+
+@torch.no_grad()
+def set_rate(optimizer: Optimizer, lr: float) -> None:
+    """Change the learning rate. The paper's velocity v stays as it is, which torch's b = -v / lr alone would not keep."""
+    for group in optimizer.param_groups:
+        new = lr * group["lr_mult"]
+        if isinstance(optimizer, VelocitySGD) and new != group["lr"]:
+            for parameter in group["params"]:
+                buffer = optimizer.state[parameter].get("momentum_buffer")
+                if buffer is not None:
+                    buffer.mul_(group["lr"] / new)
+        group["lr"] = new

@@ -1,0 +1,128 @@
+"""A whole training: what it reads, the engine that fits the machine, and what it leaves."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from alexnet.config.machine import Machine
+from alexnet.config.training import Training
+from alexnet.errors import UserError
+from alexnet.files.card import FORMAT, Card
+from alexnet.files.eigenbasis import Eigenbasis
+from alexnet.input.augment import Normalization
+from alexnet.input.colors import color_axes, mean_of, scale_of
+from alexnet.input.loader import thread_count
+from alexnet.input.shards import Shards
+from alexnet.models.build import build
+from alexnet.models.costs import training_flops
+from alexnet.models.initialization import initialize
+from alexnet.models.network import Switches
+from alexnet.models.saved import start_from
+from alexnet.pipeline.build import build_engine
+from alexnet.pipeline.distributed import Ranks
+from alexnet.train.checkpoint import Checkpoint
+from alexnet.train.fingerprint import code_fingerprint, lineage, numeric_settings, recipe_fingerprint
+from alexnet.train.state import Epoch, kept_epoch
+from alexnet.train.trainer import Trainer, TrainingImages
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a training reads."""
+
+    train: Shards
+    val: Shards
+    eigenbasis: Eigenbasis
+    mean: np.ndarray
+    """The mean image, float32 (3, size, size)."""
+
+
+class Session:
+    """One process's part of a training."""
+
+    def __init__(self, settings: Training, machine: Machine, inputs: Inputs, ranks: Ranks) -> None:
+        """Raises ``UserError`` if settings and data do not fit together."""
+        self.settings, self.machine, self.ranks = settings, machine, ranks
+        self.meta, self.eigenbasis = inputs.train.meta, inputs.eigenbasis
+        classes = len(self.meta.classes)
+        if settings.classes not in (None, classes):
+            raise UserError(f"classes: {settings.classes} is not valid: the data has {classes}; set it to null")
+        self.lineage = lineage(self.meta)
+        self.flip = self.meta.mirror if settings.flip is None else settings.flip
+        self.mean = torch.from_numpy(mean_of(inputs.mean, settings.mean))
+        self.scale = scale_of(np.array(self.eigenbasis.covariance), settings.scale)
+        net = build(settings.model, classes, Switches.of(settings.model_dump()))
+        initialize(net, settings.init, settings.seed)
+        self.origin = start_from(Path(settings.init_from), net) if settings.init_from else None
+        self.parameters = sum(parameter.numel() for parameter in net.parameters())
+        self.flops = training_flops(net, settings.crop_size)
+        """Of one image's training step."""
+        self.engine = build_engine(net, settings, ranks)
+        self.trainer = Trainer(
+            self.engine, self._images(inputs), settings, ranks, threads=thread_count(machine.workers, ranks.count)
+        )
+
+    def describe(self) -> str:
+        """One line for the user: what is trained, on what, how."""
+        pipeline, ranks = self.settings.pipeline, self.ranks
+        how = "one process"
+        if ranks.count > 1:
+            how = f"{ranks.count} ranks, cut at {', '.join(pipeline.cuts)}, {pipeline.schedule}"
+        elif pipeline.ranks > 1:
+            how = f"one process for all stages, as there is one GPU for {pipeline.ranks} ranks"
+        return (
+            f"{self.settings.model} with {len(self.meta.classes)} classes on {self.lineage.images['train']} images: {how}, "
+            f"{pipeline.microbatches} microbatches, {self.settings.precision}, {ranks.device.type}"
+        )
+
+    def checkpoint(self, root: Path) -> Checkpoint:
+        """This training's checkpoint in ``root``; every rank calls it."""
+        minutes = self.machine.checkpoint_minutes
+        return Checkpoint(None if minutes is None else root / self.fingerprint(), minutes or 0, self.ranks)
+
+    def fingerprint(self) -> str:
+        """Two hashes of all that the numbers depend on: one over settings, data and kind of device, one over the code."""
+        recipe = recipe_fingerprint(
+            numeric_settings(self.settings),
+            self.origin,
+            self.lineage.model_dump(),
+            self.flip,
+            self.eigenbasis.model_dump(),
+            sha256(self.mean.numpy().tobytes()).hexdigest(),
+            self.ranks.device.type,
+        )
+        return f"{recipe}-{code_fingerprint()}"
+
+    def card(self, history: list[Epoch], weights_sha256: str) -> Card:
+        """The card of the trained model, whose weights' file has that hash."""
+        settings = self.settings
+        return Card(
+            format=FORMAT,
+            net=settings.model,
+            classes=self.meta.classes,
+            size=self.meta.size,
+            crop_size=settings.crop_size,
+            crop_padding=settings.crop_padding,
+            scale=self.scale,
+            flip=self.flip,
+            eigenbasis=self.eigenbasis,
+            settings=dict(sorted((numeric_settings(settings) | {"init_from": self.origin}).items())),
+            data=self.lineage,
+            epoch=kept_epoch(history, settings.keep),
+            epochs=len(history),
+            parameters=self.parameters,
+            sha256=weights_sha256,
+        )
+
+    def _images(self, inputs: Inputs) -> TrainingImages:
+        values, vectors = np.array(self.eigenbasis.eigenvalues), np.array(self.eigenbasis.eigenvectors)
+        return TrainingImages(
+            train=inputs.train,
+            val=inputs.val,
+            normalization=Normalization.of(self.mean, self.scale, self.settings.crop_padding, self.ranks.device),
+            noise=color_axes(values, vectors, self.settings.color_noise, self.settings.color_noise_scale),
+            flip=self.flip,
+        )

@@ -1,1 +1,0 @@
-"""Training: the optimiser, its rate, and the loop."""

@@ -1,0 +1,136 @@
+"""Wrong settings are refused with the name, the value and what is legal; right ones pass."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from alexnet.errors import UserError
+from alexnet.config.check import check
+
+Params = dict[str, Any]
+
+
+def changed(params: Params, **changes: Any) -> Params:
+    """``params`` with dotted keys, the dots written as double underscores, set anew."""
+    for key, value in changes.items():
+        *path, last = key.split("__")
+        section = params
+        for name in path:
+            section = section[name]
+        section[last] = value
+    return params
+
+
+@pytest.fixture
+def params(shipped: Callable[[], Params]) -> Params:
+    """The shipped settings, those set that the messages below name."""
+    return changed(shipped(), batch_size=128, lr_schedule="plateau", lr_patience=5, pipeline__microbatches=4)
+
+
+def test_the_shipped_settings_are_legal(shipped: Callable[[], Params]) -> None:
+    assert check(shipped()).lr > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"lr_shedule": "plateau"}, "lr_shedule is no setting; did you mean lr_schedule?"),
+        ({"pipeline__cut": []}, "pipeline.cut is no setting; did you mean pipeline.cuts?"),
+        ({"lr": -1}, "lr: -1 is refused"),
+        ({"lr": "1e-5"}, "lr: 1e-5 is refused"),
+        ({"lr": float("inf")}, "lr: inf is refused"),
+        ({"momentum": 1.0}, "momentum: 1.0 is refused"),
+        ({"epochs": 2.5}, "epochs: 2.5 is refused"),
+        ({"epochs": True}, "epochs: True is refused"),
+        ({"crop_size": 225}, "crop_size: 225 is refused, as alexnet takes 227 or 224"),
+        ({"model": "alexnet-64"}, "model: alexnet-64 is refused: it should be 'alexnet', "),
+        ({"scale": 1}, "scale: 1 is refused: it should be 255 or 'unit'"),
+        ({"scale": True}, "scale: True is refused: it should be 255 or 'unit'"),
+        ({"scale": None}, "scale: None is refused: it should be 255 or 'unit'"),
+        ({"lrn": False}, "lrn: False is refused: it should be 'paper', 'code' or 'off'"),
+        ({"optimizer": None}, "optimizer: None is refused: it should be 'sgd', 'torch_sgd', 'adam' or 'adamw'"),
+        ({"early_stop": 5}, "early_stop: 5 is refused, as plateau waits lr_patience: 5 epochs for its first drop"),
+        ({"flip": "no"}, "flip: no is refused: it should be true or false"),
+        ({"lrn": None}, "lrn: null is refused, as alexnet has that switch; set it"),
+        (
+            {"model": "alexnet-owt"},
+            "pool: overlapping is refused, as alexnet-owt has no such switch; set it to null; "
+            "`make exp RECIPE=torchvision` sets all that it needs",
+        ),
+        (
+            {"model": "alexnet-32"},
+            "crop_size: 227 is refused, as alexnet-32 takes 28 or 32; `make exp RECIPE=cifar10-32` sets all that it needs",
+        ),
+        ({"precision": "float16"}, "precision: float16 is refused: it should be 'float32' or 'bfloat16'"),
+        ({"data": 3}, "data: 3 is refused"),
+        ({"data__source": "folder"}, "data.source: folder needs data.root"),
+        ({"data__val_fraction": 1}, "data.val_fraction: 1 is refused"),
+        ({"preprocess__size": 200}, "crop_size: 227 is larger than preprocess.size: 200"),
+        ({"pipeline__microbatches": 3}, "pipeline.microbatches: 3 does not divide batch_size: 128"),
+        ({"pipeline__cuts": ["conv2"]}, "pipeline.cuts: ['conv2'] is refused; choose from conv3, fc6, fc7, fc8"),
+        ({"pipeline__cuts": ["fc6", "conv3"]}, "in this order"),
+        ({"pipeline__cuts": ["conv3", "fc6"]}, "makes 3 stages, no multiple of pipeline.ranks: 2; choose 1 or 3 cuts"),
+        ({"pipeline__ranks": 6}, "pipeline.ranks: 6 is refused; alexnet has 5 stages at the most"),
+        ({"seed": 2**63}, "seed: 9223372036854775808 is refused"),
+        ({"color_noise": float("inf")}, "color_noise: inf is refused"),
+        (
+            {"pipeline__cuts": ["conv3", "fc6", "fc7"], "pipeline__schedule": "1F1B"},
+            "pipeline.schedule: 1F1B is not for 4 stages on 2 ranks; choose Interleaved1F1B or InterleavedZeroBubble",
+        ),
+        (
+            {"pipeline__schedule": "LoopedBFS"},
+            "pipeline.schedule: LoopedBFS is refused: it should be 'GPipe', '1F1B', 'Interleaved1F1B' or 'InterleavedZeroBubble'",
+        ),
+        (
+            {"pipeline__microbatches": 1, "pipeline__schedule": "1F1B"},
+            "pipeline.microbatches: 1 is refused; 1F1B needs as many as there are stages, 2",
+        ),
+        (
+            {"pipeline__microbatches": 1},
+            "pipeline.microbatches: 1 is no multiple of pipeline.ranks: 2, which InterleavedZeroBubble needs",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_words(params: Params, changes: Params, words: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        check(changed(params, **changes))
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_setting_is_named(params: Params) -> None:
+    del params["pipeline"]["cuts"]
+    with pytest.raises(UserError, match=r"pipeline\.cuts is missing; add it"):
+        check(params)
+
+
+def test_each_wrong_setting_has_a_line(params: Params) -> None:
+    with pytest.raises(UserError) as refusal:
+        check(changed(params, lr=-1, epochs=0))
+    assert len(str(refusal.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pipeline__ranks": 1},
+        {"batch_size": 96, "pipeline__microbatches": 3, "pipeline__schedule": "1F1B"},
+        {"pipeline__microbatches": 1, "pipeline__schedule": "GPipe"},
+        {"pipeline__ranks": 1, "pipeline__cuts": ["conv3", "fc6"]},
+        {"pipeline__cuts": ["fc6"], "pipeline__schedule": "GPipe"},
+        {"pipeline__cuts": ["conv3", "fc6", "fc7"], "pipeline__schedule": "Interleaved1F1B"},
+        {"pipeline__schedule": "Interleaved1F1B"},
+        {"pipeline__schedule": "1F1B"},
+        {"pipeline__ranks": 4, "pipeline__cuts": ["conv3", "fc6", "fc7"]},
+        {"lr": 1, "weight_decay": 0, "data__root": "images", "data__source": "folder"},
+    ],
+)
+def test_legal_settings_pass(params: Params, changes: Params) -> None:
+    check(changed(params, **changes))
+
+
+@pytest.mark.parametrize("content", [None, [], "lr"])
+def test_params_that_hold_no_settings_are_refused(content: Any) -> None:
+    with pytest.raises(UserError, match="it must hold settings"):
+        check(content)

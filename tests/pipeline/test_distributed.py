@@ -1,0 +1,125 @@
+"""Who the ranks are, and how a process that does not fit is told so."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers.waiting import until
+
+from alexnet.errors import UserError
+from alexnet.pipeline import runtime
+from alexnet.pipeline.distributed import Runtime, join, prepare_process
+from alexnet.launcher import LAUNCHER
+
+
+def said_by(runtime: Runtime, values: list[float]) -> list[float]:
+    return runtime.agree([value + 10 * runtime.rank for value in values])
+
+
+def test_all_ranks_know_what_the_last_one_says(pair: Any) -> None:
+    assert pair(said_by, [0.1, float("nan"), 1e300])[0][::2] == [10.1, 1e300 + 10]
+    assert pair(said_by, [1 / 3])[0] == pair(said_by, [1 / 3])[1] == [1 / 3 + 10]
+
+
+def last_rank_first(runtime: Runtime, flag: Path) -> list[float]:
+    """Rank 0 calls ``agree`` only when rank 1 has returned from it."""
+    if runtime.rank == 0:
+        until(flag.exists)
+    said = runtime.agree([float(runtime.rank)])
+    if runtime.rank == 1:
+        flag.touch()
+    runtime.settle()
+    return said
+
+
+def test_the_last_rank_does_not_wait_for_the_others(pair: Any, tmp_path: Path) -> None:
+    assert pair(last_rank_first, tmp_path / "returned") == [[1.0], [1.0]]
+
+
+def gathered(runtime: Runtime) -> list[float]:
+    return runtime.gather(runtime.rank + 0.5)
+
+
+def test_every_rank_gathers_what_each_one_has(pair: Any) -> None:
+    assert pair(gathered) == [[0.5, 1.5], [0.5, 1.5]]
+
+
+def test_ranks_that_nobody_started_are_refused_with_the_command() -> None:
+    with pytest.raises(UserError, match=r"pipeline\.ranks: 2 needs as many processes, not 1; run `.*--nproc-per-node 2"), join(2):
+        pass
+
+
+def test_one_rank_needs_no_process_group() -> None:
+    with join(1) as place:
+        assert place == Runtime(0, 1, torch.device("cpu"))
+        assert place.lead
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize("launcher", [None, "1", str(os.getpid())], ids=["none", "another", "this process"])
+def test_what_another_launcher_left_in_the_environment_makes_no_rank(
+    monkeypatch: pytest.MonkeyPatch, launcher: str | None
+) -> None:
+    if launcher:
+        monkeypatch.setenv(LAUNCHER, launcher)
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.setenv(name, "7")
+    with join(1) as place:
+        assert place == Runtime(0, 1, torch.device("cpu"))
+
+
+SETTINGS_OF_A_PROCESS = """
+import sys, torch
+from alexnet.pipeline.distributed import prepare_process
+prepare_process(2)
+print(torch.get_num_threads(), torch.is_deterministic_algorithms_warn_only_enabled(), "torch._inductor" in sys.modules)
+"""
+
+
+def test_a_process_takes_kernels_that_repeat_themselves_and_loads_no_compiler() -> None:
+    command = [sys.executable, "-c", SETTINGS_OF_A_PROCESS]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout
+    assert said == "2 True False\n"
+
+
+def test_a_process_has_the_threads_of_its_setting() -> None:
+    before = torch.get_num_threads()
+    prepare_process(threads=3)
+    assert torch.get_num_threads() == 3
+    prepare_process(threads=before)
+
+
+@pytest.mark.parametrize(("gpus", "rank", "runs"), [(1, 0, True), (1, 1, False)])
+def test_with_one_gpu_rank_0_runs_all_stages(monkeypatch: pytest.MonkeyPatch, gpus: int, rank: int, runs: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setenv(LAUNCHER, str(os.getppid()))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setattr(runtime, "_die_with_parent", lambda: None)
+    with join(2) as place:
+        assert place == (Runtime(0, 1, torch.device("cuda", 0)) if runs else None)
+
+
+def test_more_ranks_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setenv(LAUNCHER, str(os.getppid()))
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr(runtime, "_die_with_parent", lambda: None)
+    with pytest.raises(UserError, match=r"pipeline\.ranks: 4 is more than the 3 GPUs here; set it to 3, or to 1"), join(4):
+        pass
+
+
+def test_the_launchers_sigterm_becomes_an_exit_and_is_given_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ending, join(1):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert ending.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -1,0 +1,173 @@
+"""Workers that crash, compute without end or run out of memory cost the guilty item and nothing else."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from alexnet.prepare.workers import AHEAD, CHUNK, Lost, in_chunks
+from alexnet.errors import UserError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+KILLER, HANGER = 40, 70
+
+
+def double(items: Sequence[int]) -> list[int]:
+    return [2 * item for item in items]
+
+
+def double_but_die(items: Sequence[int]) -> list[int]:
+    if KILLER in items:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return double(items)
+
+
+def double_but_wait(items: Sequence[int]) -> list[int]:
+    if HANGER in items:
+        time.sleep(60)
+    return double(items)
+
+
+def double_but_pause(items: Sequence[int]) -> list[int]:
+    if HANGER in items:
+        time.sleep(1)
+    return double(items)
+
+
+def double_but_compute(items: Sequence[int]) -> list[int]:
+    while HANGER in items:
+        pass
+    return double(items)
+
+
+def double_slowly(items: Sequence[int]) -> list[int]:
+    until = time.process_time() + 0.1
+    while time.process_time() < until:
+        sum(range(10_000))  # reading the clock is the kernel's work, which does not count
+    return double(items)
+
+
+def refuse(items: Sequence[int]) -> list[int]:
+    raise UserError(f"{items[0]} is refused; choose another")
+
+
+def eat(items: Sequence[int]) -> str:
+    try:
+        return f"{len(bytearray(6 << 30))} bytes"
+    except MemoryError:
+        return "MemoryError"
+
+
+def threads(items: Sequence[int]) -> str:
+    return os.environ["OPENBLAS_NUM_THREADS"]
+
+
+def flat(results: Iterable[tuple[Sequence[int], list[int] | Lost]]) -> list[tuple[int, int | str]]:
+    """(item, its result or reason) of all chunks."""
+    pairs: list[tuple[int, int | str]] = []
+    for chunk, result in results:
+        pairs += [(chunk[0], result.reason)] if isinstance(result, Lost) else zip(chunk, result, strict=True)
+    return pairs
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_results_come_in_order_from_any_number_of_workers(workers: int) -> None:
+    items = list(range(5 * CHUNK + 3))
+    assert flat(in_chunks(double, items, workers=workers, title="", place=str)) == [(item, 2 * item) for item in items]
+
+
+def test_a_worker_killed_midway_costs_only_its_item() -> None:
+    items = list(range(3 * CHUNK))
+    expected = [(item, "decoder crashed" if item == KILLER else 2 * item) for item in items]
+    assert flat(in_chunks(double_but_die, items, workers=2, title="", place=str)) == expected
+
+
+def test_an_item_that_computes_without_end_costs_only_itself() -> None:
+    items = list(range(3 * CHUNK))
+    expected = [(item, "decoder computed for more than 0.3 s" if item == HANGER else 2 * item) for item in items]
+    assert flat(in_chunks(double_but_compute, items, workers=2, title="", place=str, computing=0.3)) == expected
+
+
+def test_the_computing_of_earlier_chunks_does_not_count() -> None:
+    items = list(range(6 * CHUNK))
+    expected = [(item, 2 * item) for item in items]
+    assert flat(in_chunks(double_slowly, items, workers=1, title="", place=str, computing=0.3)) == expected
+
+
+def test_time_spent_waiting_makes_no_item_guilty() -> None:
+    items = list(range(3 * CHUNK))
+    expected = [(item, 2 * item) for item in items]
+    assert flat(in_chunks(double_but_pause, items, workers=2, title="", place=str, computing=0.3)) == expected
+    with pytest.raises(UserError, match=f"reading {HANGER} took more than 3 s.*run again"):
+        flat(in_chunks(double_but_wait, items, workers=2, title="", place=str, waiting=3))
+
+
+def test_a_worker_that_eats_memory_is_stopped() -> None:
+    assert [result for _, result in in_chunks(eat, [0], workers=1, title="", place=str)] == ["MemoryError"]
+
+
+def test_a_worker_is_one_thread() -> None:
+    before = os.environ.get("OPENBLAS_NUM_THREADS")
+    assert [result for _, result in in_chunks(threads, [0], workers=1, title="", place=str)] == ["1"]
+    assert os.environ.get("OPENBLAS_NUM_THREADS") == before
+
+
+def test_an_error_for_the_user_ends_the_walk() -> None:
+    with pytest.raises(UserError, match="0 is refused"):
+        list(in_chunks(refuse, list(range(100)), workers=2, title="", place=str))
+
+
+def test_no_items_are_no_results() -> None:
+    assert list(in_chunks(double, [], workers=2, title="", place=str)) == []
+
+
+SLOW_START = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from alexnet.prepare.workers import in_chunks
+
+mark = Path(sys.argv[1])
+
+def interrupt_once_workers_start():
+    while not mark.exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+if __name__ == "__main__":
+    threading.Thread(target=interrupt_once_workers_start, daemon=True).start()
+    try:
+        list(in_chunks(len, range(1000), workers=2, title="", place=str))
+    except KeyboardInterrupt:
+        print("interrupted")
+else:  # a worker, which loads this module before it takes what it needs from its parent
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    mark.touch()
+    time.sleep(0.5)
+"""
+
+
+def test_workers_that_are_starting_when_the_walk_ends_are_silent(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW_START)
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, tmp_path / "slow.py", tmp_path / "mark"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
+
+
+def leave_a_mark(items: Sequence[int], folder: Path) -> None:
+    (folder / str(items[0])).touch()
+
+
+def test_work_is_taken_up_only_a_window_ahead_of_the_results(tmp_path: Path) -> None:
+    results = in_chunks(partial(leave_a_mark, folder=tmp_path), list(range(100 * CHUNK)), workers=1, title="", place=str)
+    next(results)
+    time.sleep(0.5)
+    assert 0 < len(list(tmp_path.iterdir())) <= AHEAD + 1
+    cast(Generator[object], results).close()

@@ -1,0 +1,211 @@
+"""A run that never stops or delays its caller, with a database."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from helpers.waiting import until
+
+from alexnet import background
+from alexnet.tracking.background import Run
+from alexnet.tracking.client import Entry, Store
+
+TRAINING = """
+import signal, sys, time
+from pathlib import Path
+from alexnet.tracking.background import Run
+from alexnet.tracking.client import Store
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+with Run(Store(Path(sys.argv[1])), "training", resume={"name": sys.argv[2]}) as run:
+    run.metrics({"step_loss": 2.0}, 1)
+    while run._entry is None:  # on a slow machine the end is too short to load MLflow in
+        time.sleep(0.05)
+    print("training", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        store = Store(tmp_path_factory.mktemp("store"))
+        assert store.opened
+        return store
+
+
+def begun(store: Store, name: str) -> Run:
+    """A run that MLflow has."""
+    run = Run(store, name, resume={"name": name})
+    until(lambda: run._entry is not None)
+    return run
+
+
+@contextmanager
+def locked(store: Store) -> Iterator[None]:
+    """The database in the hands of another writer."""
+    assert store.database
+    with closing(sqlite3.connect(store.database, isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        yield
+
+
+def test_a_run_has_what_it_was_given_and_ends_finished(store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "model.bin").write_bytes(b"model")
+    with Run(store, "whole", machine=True) as run:
+        run.params({"lr": 0.01})
+        run.metrics({"train_loss": 2.0, "lr": 0.01}, step=1)
+        run.metrics({"train_loss": float("nan")}, step=2)
+        run.artifacts(tmp_path / "model.bin", "models")
+        run.tags({"model_sha256": "whole"})
+    (entry,) = Entry.find(store, {"model_sha256": "whole"})
+    assert (entry.status, entry.steps("train_loss"), entry.files("models")) == ("FINISHED", {1, 2}, {"models/model.bin"})
+    assert entry.steps("system/cpu_utilization_percentage")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_test_results_join_the_run_of_the_model(store: Store) -> None:
+    with Run(store, "trained") as run:
+        run.tags({"model_sha256": "joined", "dvc_experiment": "workspace"})
+    with Run(store, "evaluated", resume={"model_sha256": "joined", "dvc_experiment": "workspace"}) as run:
+        run.metrics({"center_top1_error": 0.1})
+    (entry,) = Entry.find(store, {"model_sha256": "joined"})
+    assert entry.steps("center_top1_error") == {0}
+    with Run(store, "another", resume={"model_sha256": "joined", "dvc_experiment": "other"}):
+        pass
+    assert len(Entry.find(store, {"model_sha256": "joined"})) == 2
+
+
+def test_a_run_that_fails_is_marked(store: Store) -> None:
+    with pytest.raises(ArithmeticError), Run(store, "failing", resume={"name": "failing"}):
+        raise ArithmeticError
+    assert Entry.find(store, {"name": "failing"})[0].status == "FAILED"
+
+
+def test_a_run_that_goes_on_is_running_again(store: Store) -> None:
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt), Run(store, "stopped", resume={"training": "stopped"}):
+            raise KeyboardInterrupt
+    assert [entry.status for entry in Entry.find(store, {"training": "stopped"})] == ["KILLED"]
+    with Run(store, "stopped", resume={"training": "stopped"}) as run:
+        until(lambda: run._entry is not None)
+        assert [entry.status for entry in Entry.find(store, {"training": "stopped"})] == ["RUNNING"]
+    assert [entry.status for entry in Entry.find(store, {"training": "stopped"})] == ["FINISHED"]
+
+
+@contextmanager
+def training(store: Store, name: str) -> Iterator[subprocess.Popen[str]]:
+    """A process in the middle of a training, which ends with the first line that it reads."""
+    assert store.database
+    command = [sys.executable, "-c", TRAINING, str(store.database.parent), name]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "training\n"
+        yield process
+
+
+def how_it_ended(store: Store, name: str) -> tuple[str, set[int]]:
+    """The status of a training and the steps that it has sent."""
+    (entry,) = Entry.find(store, {"name": name})
+    return entry.status, entry.steps("step_loss")
+
+
+def test_a_terminated_training_leaves_a_killed_run(store: Store) -> None:
+    with training(store, "terminated") as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(120) == 143
+    assert how_it_ended(store, "terminated") == ("KILLED", {1})
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_cuts_no_killed_run_off(store: Store, second: signal.Signals) -> None:
+    with training(store, second.name) as process:
+        with locked(store):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+            process.send_signal(second)
+            time.sleep(0.3)
+        assert process.wait(120) == -signal.SIGINT
+    assert how_it_ended(store, second.name) == ("KILLED", {1})
+
+
+def test_a_signal_while_the_last_is_sent_comes_after_it(store: Store) -> None:
+    with training(store, "done") as process:
+        with locked(store):
+            print(file=process.stdin, flush=True)
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        assert process.wait(120) == -signal.SIGINT
+    assert how_it_ended(store, "done") == ("FINISHED", {1})
+
+
+def test_what_mlflow_refuses_for_good_is_dropped_and_the_rest_goes_at_once(
+    store: Store, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = begun(store, "refused")
+    run.artifacts(Path("missing.bin"), "models")
+    for rate in (0.01, 0.02):
+        run.params({"lr": rate})
+    run.tags({"data_source": "digits"})
+    until(lambda: run._warned)
+    run.metrics({"train_loss": float("nan")}, step=1)
+    until(lambda: not run._calls and not run._points)
+    assert run._well
+    run.end()
+    (entry,) = Entry.find(store, {"name": "refused"})
+    assert (entry.status, entry.steps("train_loss"), entry.seen_tags["data_source"]) == ("FINISHED", {1}, "digits")
+    assert capfd.readouterr().err.count("warning: MLflow") == 1
+
+
+def test_what_fails_at_the_end_is_tried_until_it_works(store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "model.bin").write_bytes(b"model")
+    run = begun(store, "late")
+    assert store.database and run._entry
+    in_the_way = store.database.parent / "mlruns" / run._entry._id
+    in_the_way.parent.mkdir(exist_ok=True)
+    in_the_way.touch()
+    run.artifacts(tmp_path / "model.bin", "models")
+    threading.Timer(2, in_the_way.unlink).start()
+    run.end(patience=120)
+    (entry,) = Entry.find(store, {"name": "late"})
+    assert (entry.status, entry.files("models")) == ("FINISHED", {"models/model.bin"})
+    assert capfd.readouterr().err.count("warning: MLflow") == 1
+
+
+def test_a_locked_database_delays_no_step_and_loses_nothing(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+    run = begun(store, "locked")
+    with locked(store):
+        started = time.monotonic()
+        for step in range(100):
+            run.metrics({"step_loss": 1.0}, step)
+        assert time.monotonic() - started < 60  # each that waited for the database would take seconds
+        time.sleep(3)
+    run.end()
+    (entry,) = Entry.find(store, {"name": "locked"})
+    assert (entry.status, entry.steps("step_loss")) == ("FINISHED", set(range(100)))
+    assert capfd.readouterr().err == ""
+
+
+def test_an_end_waits_no_longer_than_it_was_told(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+    run = begun(store, "impatient")
+    with locked(store):
+        run.metrics({"step_loss": 1.0})
+        started = time.monotonic()
+        run.end(patience=1)
+        assert time.monotonic() - started < background.PATIENCE
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "no answer in 1 s" in line

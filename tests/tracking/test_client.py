@@ -1,0 +1,130 @@
+"""The store of MLflow runs, and one run spoken to directly."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alexnet.tracking.client import Entry, Store, flat, named_results
+
+FOUR = """
+import os, sys
+from pathlib import Path
+import mlflow
+from alexnet.tracking.client import Entry, Store
+
+def child() -> int:
+    if not (number := os.fork()):
+        Entry.create(Store(Path(sys.argv[1])), "one of four", {})
+        os._exit(0)
+    return number
+
+sys.exit(any([os.waitpid(number, 0)[1] for number in [child() for _ in range(4)]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store that four processes have created at once."""
+    root = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        subprocess.run([sys.executable, "-c", FOUR, str(root)], check=True, timeout=240)
+        return Store(root)
+
+
+def test_four_processes_create_one_store_at_once(store: Store) -> None:
+    assert len(Entry.find(store, {})) == 4
+
+
+def test_what_was_sent_comes_back(store: Store, tmp_path: Path) -> None:
+    entry = Entry.create(store, "all", {"model_sha256": "f00d"})
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "page.html").write_text("page")
+    settings = flat(
+        {"lr": 1e-05, "data": {"root": None}, "pipeline": {"cuts": ["conv3"]}, "many": {str(n): n for n in range(250)}}
+    )
+    entry.params(settings | {"long": "x" * 10_000})
+    entry.points([("loss", n / 7, n, 1_000 + n) for n in range(2_500)])
+    entry.points([("odd", value, step, 0) for step, value in enumerate((math.nan, math.inf, -math.inf))])
+    entry.artifacts(tmp_path, "reports")
+    entry.end("FINISHED")
+
+    (found,) = Entry.find(store, {"model_sha256": "f00d"})
+    run = found._client.get_run(found._id)
+    assert run.info.run_name == "all" and found.status == "FINISHED"
+    assert {name: run.data.params[name] for name in ("lr", "data.root", "pipeline.cuts", "many.249")} == {
+        "lr": "1e-05",
+        "data.root": "null",
+        "pipeline.cuts": '["conv3"]',
+        "many.249": "249",
+    }
+    curve = found._client.get_metric_history(found._id, "loss")
+    assert {point.step: point.value for point in curve} == {n: n / 7 for n in range(2_500)}
+    assert found.steps("odd") == {0, 1, 2}
+    assert found.files("reports") == {"reports/deep/page.html"}
+
+
+def test_a_point_that_is_sent_again_is_kept_once(store: Store) -> None:
+    entry = Entry.create(store, "again", {})
+    for _ in range(2):
+        entry.points([("loss", 0.5, 1, 1_000)])
+    assert len(entry._client.get_metric_history(entry._id, "loss")) == 1
+
+
+def test_the_newest_run_with_a_models_hash_comes_first(store: Store) -> None:
+    for name in ("older", "newer"):
+        Entry.create(store, name, {"model_sha256": "cafe"})
+    assert [entry._run.info.run_name for entry in Entry.find(store, {"model_sha256": "cafe"})] == ["newer", "older"]
+
+
+def test_a_run_is_found_by_a_tag_of_any_characters_and_by_that_alone(store: Store) -> None:
+    names = ["it's", "it_s", "its", 'say "it\'s"', "100%", "x' or 1=1 --"]
+    for name in names:
+        Entry.create(store, name, {"dvc_experiment": name})
+    for name in names:
+        assert [entry.name for entry in Entry.find(store, {"dvc_experiment": name})] == [name]
+
+
+def test_settings_that_a_run_has_are_not_sent_again(store: Store) -> None:
+    Entry.create(store, "settings", {"model_sha256": "beef"}).params({"lr": 0.01})
+    (found,) = Entry.find(store, {"model_sha256": "beef"})
+    assert found.params({"lr": 0.02, "seed": 0}) == 1
+
+
+def test_the_store_lies_in_the_main_repository_whatever_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.chdir(tmp_path / "temporary")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert Store(tmp_path).uri == f"sqlite:///{tmp_path}/mlflow.db"
+    assert Store(tmp_path).artifacts == f"file://{tmp_path}/mlruns"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mine.db")
+    assert Store(tmp_path).uri == f"sqlite:///{tmp_path}/mine.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert (Store(tmp_path).uri, Store(tmp_path).artifacts) == ("http://127.0.0.1:5000", None)
+
+
+def test_a_complaint_is_one_line_without_the_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somebody:secret@127.0.0.1:5000")
+    said = Store(tmp_path).complaint(ValueError("no answer\nfrom it"))
+    assert said == "MLflow at http://127.0.0.1:5000 fails (no answer)"
+
+
+def test_a_long_complaint_keeps_its_beginning_and_the_cause_at_its_end(tmp_path: Path) -> None:
+    said = Store(tmp_path).complaint(ValueError("the upload to " + 300 * "x" + " failed: timed out"))
+    assert "(the upload to xxx" in said and said.endswith("xxx failed: timed out)")
+    assert len(said) < 300 + len(str(tmp_path))
+
+
+def test_results_get_the_names_of_the_metrics() -> None:
+    results = {"center": {"top1_error": 0.2, "loss": 1.0}, "ten_crop": {"top1_error": 0.1}, "images": 9, "classes": 3}
+    assert named_results(results) == {"center_top1_error": 0.2, "center_loss": 1.0, "ten_crop_top1_error": 0.1}
+
+
+def test_mlflow_is_imported_when_a_store_is_opened_and_not_before() -> None:
+    code = "import sys, alexnet.tracking.background, alexnet.tracking.client; sys.exit('mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

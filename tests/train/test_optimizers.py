@@ -1,0 +1,106 @@
+"""The optimisers against their formulas in NumPy float64, on a weight and a bias, over a drop of the rate."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.nets import net_of, settings_of
+from numpy.typing import NDArray
+
+from alexnet.pipeline.pipeline import OneProcess
+from alexnet.config.training import Training
+from alexnet.train.optimizers import build_optimizer, set_rate
+
+Array = NDArray[np.float64]
+Update = Callable[[Array, Array, dict[str, Any], float, float, int], Array]
+"""From (w, g, what is remembered, rate, decay, step from 1) to the new w."""
+
+
+def papers(w: Array, g: Array, kept: dict[str, Any], rate: float, decay: float, step: int) -> Array:
+    """Section 5: v <- 0.9 v - decay rate w - rate g; w <- w + v."""
+    kept["v"] = 0.9 * kept.get("v", 0) - decay * rate * w - rate * g
+    return w + kept["v"]
+
+
+def torchs(w: Array, g: Array, kept: dict[str, Any], rate: float, decay: float, step: int) -> Array:
+    """torch.optim.SGD: v <- 0.9 v + decay w + g; w <- w - rate v."""
+    kept["v"] = 0.9 * kept.get("v", 0) + decay * w + g
+    return w - rate * kept["v"]
+
+
+def adams(w: Array, g: Array, kept: dict[str, Any], rate: float, decay: float, step: int) -> Array:
+    """Kingma and Ba, algorithm 1, beta1 from ``momentum``; the decay is a part of the gradient."""
+    g = g + decay * w
+    kept["m"] = 0.9 * kept.get("m", 0) + 0.1 * g
+    kept["v"] = 0.999 * kept.get("v", 0) + 0.001 * g**2
+    return w - rate * (kept["m"] / (1 - 0.9**step)) / (np.sqrt(kept["v"] / (1 - 0.999**step)) + 1e-8)
+
+
+def adamws(w: Array, g: Array, kept: dict[str, Any], rate: float, decay: float, step: int) -> Array:
+    """Loshchilov and Hutter: Adam without decay in the gradient; w shrinks by rate times decay."""
+    return adams(w, g, kept, rate, 0, step) - rate * decay * w
+
+
+FORMULAS: dict[str, Update] = {"sgd": papers, "torch_sgd": torchs, "adam": adams, "adamw": adamws}
+BIASES = {"bias_lr_mult": 2.0, "bias_decay": 0.0}
+"""As in the authors' code."""
+
+
+def ten_steps(**changes: Any) -> tuple[list[Array], list[Array]]:
+    """Weight and bias after ten steps, ours and by the formula; the rate drops tenfold after the fifth."""
+    settings = Training.read(settings_of(None, lr=0.01, momentum=0.9, weight_decay=0.0005, **changes))
+    formula, random = FORMULAS[settings.optimizer], np.random.default_rng(0)
+    expected = [random.normal(0, 1, (20, 5)), random.normal(0, 1, 20)]
+    parameters = [torch.nn.Parameter(torch.from_numpy(value.copy())) for value in expected]
+    optimizer = build_optimizer(zip(("fc8.weight", "fc8.bias"), parameters, strict=True), settings)
+    bias_decay = 0.0005 if settings.bias_decay is None else settings.bias_decay
+    kept: list[dict[str, Any]] = [{}, {}]
+    rate = 0.01
+    for step in range(1, 11):
+        if step == 6:
+            rate = 0.001
+            set_rate(optimizer, rate)
+        gradients = [random.normal(0, 1, value.shape) for value in expected]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = torch.from_numpy(gradient)
+        optimizer.step()
+        expected[0] = formula(expected[0], gradients[0], kept[0], rate, 0.0005, step)
+        expected[1] = formula(expected[1], gradients[1], kept[1], rate * settings.bias_lr_mult, bias_decay, step)
+    return [parameter.detach().numpy() for parameter in parameters], expected
+
+
+@pytest.mark.parametrize("biases", [{}, BIASES], ids=["as the weights", "twice the rate, no decay"])
+@pytest.mark.parametrize("optimizer", FORMULAS)
+def test_ten_steps_with_a_drop_of_the_rate_are_the_formulas(optimizer: str, biases: dict[str, Any]) -> None:
+    ours, expected = ten_steps(optimizer=optimizer, **biases)
+    for mine, theirs in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-11, atol=1e-13)
+
+
+def test_torchs_velocity_differs_from_the_papers_after_a_drop() -> None:
+    """Else the test above could not tell them apart."""
+    (papers_weight, _), _ = ten_steps(optimizer="sgd")
+    (torchs_weight, _), _ = ten_steps(optimizer="torch_sgd")
+    assert np.abs(papers_weight - torchs_weight).max() > 1e-2
+
+
+def test_weights_and_their_updates_are_float32_under_bfloat16() -> None:
+    """Maps alone are reduced: the logits are near those of float32, the update is exact."""
+    images = torch.randn(4, 3, 28, 28, generator=torch.Generator().manual_seed(0))
+    logits = {}
+    for precision in (torch.float32, torch.bfloat16):
+        engine = OneProcess(net_of("alexnet-32", crop_size=28), 1, precision, torch.device("cpu"))
+        loss, logits[precision] = engine.step(images, torch.arange(4), torch.arange(4)) or (None, torch.empty(0))
+        engine.form_gradients()
+        assert loss is not None and loss.dtype == logits[precision].dtype == torch.float32
+        optimizer = build_optimizer(engine.named_parameters(), Training.read(settings_of(None, lr=0.01, weight_decay=0.0005)))
+        before = {name: parameter.detach().double() for name, parameter in engine.named_parameters()}
+        optimizer.step()
+        for name, parameter in engine.named_parameters():
+            assert parameter.grad is not None and parameter.dtype == parameter.grad.dtype == torch.float32
+            expected = before[name] - 0.01 * (parameter.grad.double() + 0.0005 * before[name])
+            torch.testing.assert_close(parameter.detach().double(), expected, rtol=1e-6, atol=1e-9)
+    difference = (logits[torch.float32] - logits[torch.bfloat16]).abs().max()
+    assert 0 < difference < 0.02 * logits[torch.float32].abs().max()

@@ -1,0 +1,197 @@
+"""The whole workflow as a user runs it, on a few digits: DVC, two ranks under torchrun, MLflow, the report."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil  # type: ignore[import-untyped]
+import pytest
+from helpers.nets import meta_net, settings_of
+from ruamel.yaml import YAML
+from helpers.waiting import until
+
+from alexnet.files.whole import read_json, sha256_of
+from alexnet.models.costs import training_flops
+
+ROOT = Path(__file__).parent.parent
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def activated() -> dict[str, str]:
+    """The variables of an activated environment."""
+    drop = ("DVC_", "MLFLOW_", "GIT_", "OMP_")
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(drop)}
+    return variables | {"PATH": f"{Path(sys.executable).parent}:{variables['PATH']}"}
+
+
+def execute(folder: Path, *command: str, status: int = 0) -> str:
+    """Run a command as in an activated environment and give what it printed."""
+    result = subprocess.run(
+        command,
+        cwd=folder,
+        env=activated(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    assert result.returncode == status, result.stdout[-6000:]
+    return result.stdout
+
+
+SMALL = {
+    **{"data.source": "digits", "data.limit": 20, "data.blends": 1, "batch_size": 8, "epochs": 2, "lr": 0.001},
+    **{"precision": "float32", "pipeline.ranks": 2, "pipeline.cuts": ["conv3"], "pipeline.schedule": "InterleavedZeroBubble"},
+    "pipeline.microbatches": 2,
+}
+"""A short training on a few digits, over two ranks."""
+
+
+def clone(folder: Path, params: dict[str, Any]) -> Path:
+    """The repository as it stands with these settings, as one commit."""
+    for name in execute(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0"):
+        if name and (ROOT / name).is_file() and not name.startswith("reports/") and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    YAML().dump(params, folder / "params.yaml")
+    execute(folder, "git", "init", "-q")
+    for key, value in (("user.name", "test"), ("user.email", "test@localhost")):
+        execute(folder, "git", "config", key, value)
+    execute(folder, "git", "add", "-A")
+    execute(folder, "git", "commit", "-qm", "start")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone, set to the small net, in which `dvc repro` has run."""
+    folder = clone(tmp_path_factory.mktemp("first"), settings_of("cifar10-32", **SMALL))
+    execute(folder, "dvc", "repro")
+    execute(folder, "git", "add", "-A")
+    execute(folder, "git", "commit", "-qm", "results")
+    return folder
+
+
+def runs(folder: Path) -> pd.DataFrame:
+    """MLflow's runs, read in a process of their own."""
+    program = (
+        "import mlflow, sys; mlflow.set_tracking_uri('sqlite:///mlflow.db');"
+        "mlflow.search_runs(experiment_names=['alexnet']).to_json('runs.json', default_handler=str)"
+    )
+    execute(folder, "python", "-c", program)
+    table = pd.read_json(folder / "runs.json")
+    (folder / "runs.json").unlink()
+    return table
+
+
+def test_every_out_is_there_and_they_agree(repository: Path) -> None:
+    card, metrics = read_json(repository / "models/alexnet.json"), read_json(repository / "reports/metrics.json")
+    assert card["sha256"] == sha256_of(repository / "models/alexnet.safetensors")
+    assert card["data"]["images"] == {"train": 20, "val": 20, "test": 20}
+    assert (metrics["images"], metrics["classes"]) == (20, 10)
+    curves = pd.read_csv(repository / "reports/train.csv")
+    assert list(curves.columns) == [
+        "epoch", "lr", "train_loss", "train_top1_error", "val_loss", "val_top1_error", "val_top5_error"
+    ]  # fmt: skip
+    assert curves["epoch"].tolist() == [1, 2]
+    page = (repository / "reports/index.html").read_text()
+    assert f"{metrics['ten_crop']['top1_error']:.1%}".rstrip("%") in page
+
+
+def test_one_run_of_mlflow_holds_the_training_and_the_test(repository: Path) -> None:
+    table = runs(repository)
+    assert len(table) == 1
+    run = table.iloc[0]
+    assert run["status"] == "FINISHED"
+    assert run["params.lr"] == 0.001
+    assert run["params.lineage.images.train"] == 20
+    assert run["tags.model_sha256"] == sha256_of(repository / "models/alexnet.safetensors")
+    metrics = read_json(repository / "reports/metrics.json")
+    assert run["metrics.ten_crop_top1_error"] == pytest.approx(metrics["ten_crop"]["top1_error"])
+    assert run["metrics.val_loss"] == pytest.approx(pd.read_csv(repository / "reports/train.csv")["val_loss"].iloc[-1])
+    assert run["metrics.step_loss"] > 0
+    flops = training_flops(meta_net("alexnet-32"), settings_of("cifar10-32")["crop_size"])
+    assert run["metrics.gflops_per_second"] / run["metrics.images_per_second"] == pytest.approx(flops / 1e9)
+    for share in ("data_wait", "idle_rank_0", "idle_rank_1"):
+        assert 0 <= run[f"metrics.{share}"] < 1
+    # None of it in DVC's files, which are the same whatever the speed.
+    written = [path for path in (repository / "reports").rglob("*") if path.suffix in (".json", ".csv", ".md", ".html")]
+    assert not any(name in path.read_text() for path in written for name in ("images_per_second", "data_wait", "idle_rank"))
+    artifacts = {path.name for path in (repository / "mlruns").rglob("*") if path.is_file()}
+    assert {"alexnet.safetensors", "alexnet.json", "index.html", "metrics.json", "train.csv"} <= artifacts
+
+
+def test_a_second_repro_does_nothing(repository: Path) -> None:
+    said = execute(repository, "dvc", "repro")
+    assert "Running stage" not in said
+    assert "Data and pipelines are up to date" in said
+    assert execute(repository, "git", "status", "--porcelain") == ""
+
+
+def test_another_clone_gives_the_same_lock_and_reports(repository: Path, tmp_path: Path) -> None:
+    other = clone(tmp_path, settings_of("cifar10-32", **SMALL))
+    execute(other, "dvc", "repro", "--force")
+    assert (other / "dvc.lock").read_text() == (repository / "dvc.lock").read_text()
+    for path in sorted((repository / "reports").rglob("*")):
+        if path.is_file():
+            assert path.read_bytes() == (other / path.relative_to(repository)).read_bytes(), path.name
+
+
+def test_the_model_names_an_image(repository: Path, tmp_path: Path) -> None:
+    image = repository / "data/evaluation/sample-0.jpg"
+    for option in ([], ["--ten-crop"]):
+        lines = execute(repository, "python", "-m", "alexnet", "predict", str(image), *option).splitlines()
+        assert lines[0] == str(image)
+        assert len(lines) == 6
+        assert {line.split()[1] for line in lines[1:]} <= set("0123456789")
+    (tmp_path / "text.jpg").write_text("no image")
+    said = execute(repository, "python", "-m", "alexnet", "predict", str(tmp_path / "text.jpg"), str(image), status=2)
+    refusals = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert refusals == [
+        f"error: {tmp_path / 'text.jpg'} cannot be read as an image (no JPEG, PNG, WebP or BMP image); give another file"
+    ]
+    assert len(said.splitlines()) == 1 + 6  # the good image is answered all the same
+
+
+def test_a_loss_that_is_not_finite_ends_in_one_line(repository: Path) -> None:
+    said = execute(repository, "dvc", "exp", "run", "--temp", "-n", "wild", "-S", "lr=1e9", status=255)
+    assert said.count("error: the loss is ") == 1
+    assert "lr: 1000000000.0 is too high (try 1e+08)" in said
+    assert "Traceback" not in said
+    table = runs(repository)
+    assert table[table["tags.mlflow.runName"] == "wild"].iloc[0]["status"] == "FAILED"
+
+
+def test_an_experiment_that_was_killed_goes_on_in_one_process(repository: Path) -> None:
+    """In a temporary folder, and all its processes at once, as where the power goes off."""
+    command = ("dvc", "exp", "run", "--temp", "-n", "killed", "-S", "checkpoint.minutes=1e-9")
+    with subprocess.Popen(
+        command, cwd=repository, env=activated(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as first:
+        until(lambda: any((repository / ".checkpoints").glob("*/state.json")), every=0.002)
+        dvc = psutil.Process(first.pid)
+        for process in [dvc, *dvc.children(recursive=True)]:
+            process.kill()
+    said = execute(repository, *command, "-S", "pipeline.ranks=1")
+    assert "this training goes on where it was stopped, after step " in said
+    assert not any((repository / ".checkpoints").iterdir())
+    # DVC knows the test of this model, which is that of two ranks without a stop.
+    execute(repository, "python", "-m", "workflow.track")
+    table = runs(repository)
+    (run,) = table[table["tags.mlflow.runName"] == "killed"].to_dict("records")
+    assert run["status"] == "FINISHED"
+    assert run["params.checkpoint.minutes"] == 1e-9
+    assert run["metrics.ten_crop_loss"] > 0
+    assert run["tags.model_sha256"] == sha256_of(repository / "models/alexnet.safetensors")
+
+
+def test_a_wrong_setting_stops_train_before_torchrun(repository: Path, tmp_path: Path) -> None:
+    said = execute(repository, "dvc", "exp", "run", "--temp", "-S", "lr=-1", status=255)
+    assert "error: params.yaml: lr: -1 is refused: it should be greater than 0" in said
+    assert "Traceback" not in said

@@ -1,0 +1,1 @@
+"""Commands around the pipeline, and all that knows DVC."""

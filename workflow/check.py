@@ -1,0 +1,32 @@
+"""Check all of params.yaml and do nothing else."""
+
+from pathlib import Path
+
+from alexnet.config.processor import refuse_emulation
+from alexnet.errors import UserError
+from stages import paths
+from stages.command import checked_params, run
+from stages.paths import main_repository
+
+
+def main() -> None:
+    """Print nothing if all is well; ``run`` has checked the settings themselves."""
+    params = checked_params()
+    refuse_emulation(params["precision"])
+    if params["init_from"] is not None:
+        check_start(params["init_from"], main_repository())
+
+
+def check_start(init_from: str, main: Path) -> None:
+    """Raise ``UserError`` if the model to start from cannot be used; a relative path starts at ``main``."""
+    path = main / init_from
+    if path.resolve() == (main / paths.MODEL).resolve():
+        raise UserError(
+            f"init_from: {init_from} is overwritten by the training; copy it and set the copy (`dvc checkout` restores it)"
+        )
+    if not path.is_file():
+        raise UserError(f"init_from: {path} is missing; set it to a trained model's file, or leave it empty")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,192 @@
+"""``make exp RECIPE=NAME``: run a recipe, or several on top of each other, as a DVC experiment of that name."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from alexnet.config.check import check
+from alexnet.config.processor import refuse_emulation
+from alexnet.config.section import flat
+from alexnet.errors import UserError
+from stages import paths
+from stages.command import read_yaml, refuse_shallow
+from stages.paths import main_repository
+from stages.provenance import git
+from workflow.check import check_start
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+"""Each file holds settings that go on top of params.yaml; its first line says in a comment what it is."""
+
+
+def main() -> None:
+    """Read the command line and become ``dvc exp run``. Exit 2 with one line where that could not end well."""
+    parser = argparse.ArgumentParser(prog="python -m workflow.recipe", description=__doc__, allow_abbrev=False)
+    parser.add_argument("recipes", metavar="NAME[,NAME...]", nargs="?", default="", help="files in recipes/, later ones on top")
+    parser.add_argument("--queue", action="store_true", help="queue it for `dvc queue start`")
+    parser.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="one more setting")
+    parser.add_argument("-n", "--name", help="the experiment's name, else the recipes'")
+    parser.add_argument("-f", "--force", action="store_true", help="run all stages again and replace the experiment")
+    arguments, others = parser.parse_known_args()
+    names = [name.strip() for name in arguments.recipes.split(",") if name.strip()]
+    try:
+        if not names:
+            print(listing())
+            return
+        refuse_shallow()
+        command = experiment(names, arguments.set_param, arguments.name, arguments.queue, arguments.force)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    sys.stderr.flush()
+    os.execvp(command[0], command + others)
+
+
+def listing() -> str:
+    """A line for each recipe: its name, and what the first line of the file says."""
+    said = {name: (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").split("\n")[0].lstrip("# ") for name in known()}
+    lines = [f"  {name:<{max(map(len, said))}}  {words}" for name, words in said.items()]
+    return "\n".join(["make exp RECIPE=NAME runs one of these, RECIPE=NAME,NAME the second on top of the first:", *lines])
+
+
+def experiment(names: list[str], more: list[str], name: str | None, queue: bool, force: bool) -> list[str]:
+    """The command for DVC: the recipes ``names``, then the settings ``more``, each as KEY=VALUE.
+
+    Outside a queue it runs in a folder of its own (``--temp``): in the workspace it would leave its settings in params.yaml,
+    and the next recipe would land on top of them. Raises ``UserError`` where a recipe, a setting, or all of them together are
+    refused, and where DVC has an experiment of the name already.
+    """
+    params = _load(paths.PARAMS)
+    legal = flat(params)
+    settings: dict[str, str] = {}
+    for recipe in names:
+        for key, value in read(recipe).items():
+            _refuse_unknown(f"recipes/{recipe}.yaml", key, legal)
+            settings[key] = f"{key}={_word(value)}"
+    for text in more:
+        key = text.partition("=")[0]
+        _refuse_unknown(f"-S {text}", key, legal)
+        settings[key] = text
+    _tell_of_other_changes(legal, settings)
+    sweep = _outcomes(list(settings.values()), more)
+    if len(sweep) > 1 and not queue:
+        raise UserError(f"{_given(more)}: this makes {len(sweep)} experiments; queue them with QUEUE=1, or write a list as [1,2]")
+    where = " ".join([f"RECIPE={','.join(names)}", *([_given(more)] if more else [])])
+    for outcome in sweep:
+        try:
+            check(outcome)
+            refuse_emulation(outcome["precision"])
+            if outcome["init_from"] is not None:
+                check_start(outcome["init_from"], main_repository())
+        except UserError as error:
+            raise UserError(str(error).replace("params.yaml: ", f"{where}: ")) from None
+    name = name or "-".join(names)
+    if not force:
+        _refuse_taken([f"{name}-{number}" for number in range(1, len(sweep) + 1)] if len(sweep) > 1 else [name])
+    command = ["dvc", "exp", "run", "--name", name, "--queue" if queue else "--temp", *(["--force"] if force else [])]
+    return command + [word for setting in settings.values() for word in ("--set-param", setting)]
+
+
+def known() -> list[str]:
+    """The names of all recipes."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def read(name: str) -> dict[str, Any]:
+    """The settings of a recipe by dotted keys. Raises ``UserError`` where there is no such recipe."""
+    if name not in known():
+        near = get_close_matches(name, known(), n=1, cutoff=0.0)[0]
+        raise UserError(f"RECIPE={name}: there is no recipe of that name; did you mean {near}? `make exp` lists them")
+    return flat(_load(RECIPES / f"{name}.yaml"))
+
+
+def applied(params: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """``params``, a mapping of mappings, with ``changes`` by dotted keys."""
+    whole = {key: dict(value) if isinstance(value, dict) else value for key, value in params.items()}
+    for key, value in changes.items():
+        section, _, last = key.rpartition(".")
+        (whole[section] if section else whole)[last] = value
+    return whole
+
+
+def _outcomes(settings: list[str], more: list[str]) -> list[dict[str, Any]]:
+    """params.yaml as DVC will write it; several where values are several, as in ``lr=0.01,0.02``."""
+    from dvc.exceptions import InvalidArgumentError
+    from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
+    from hydra.errors import HydraException
+
+    outcomes = []
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / paths.PARAMS.name
+        try:
+            for combination in get_hydra_sweeps({str(copy): settings}):
+                shutil.copy(paths.PARAMS, copy)
+                apply_overrides(copy, combination[str(copy)])
+                outcomes.append(_load(copy))
+        except (HydraException, InvalidArgumentError):
+            raise UserError(
+                f"{_given(more)}: DVC cannot read that; write KEY=VALUE, and quotes around a value that has more than "
+                "letters, digits and /.-_, as in -S \"data.root='/my (old) photos'\""
+            ) from None
+    return outcomes
+
+
+def _refuse_taken(names: list[str]) -> None:
+    from dvc.repo import Repo
+
+    tasks = Repo().experiments.celery_queue.status()
+    waiting = {task["name"] for task in tasks if task["status"] in ("Queued", "Running")}
+    head = git("rev-parse", "HEAD")
+    for name in names:
+        if name in waiting:
+            raise UserError(f'{name} is in the queue already (`dvc queue status`); name this one with ARGS="-n NAME"')
+        if git("for-each-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}"):
+            raise UserError(
+                f'there is an experiment {name} already; name this one with ARGS="-n NAME", or `dvc exp remove {name}` first, '
+                "or run all stages again and replace it with ARGS=-f"
+            )
+
+
+def _tell_of_other_changes(params: dict[str, Any], settings: dict[str, str]) -> None:
+    """A line where params.yaml is not the last commit's: the recipe does not undo that."""
+    committed = flat(YAML(typ="safe", pure=True).load(git("show", f"HEAD:{paths.PARAMS}")) or params)
+    kept = [f"{key}: {_word(value)}" for key, value in params.items() if committed.get(key) != value and key not in settings]
+    if kept:
+        undo = f"`git checkout HEAD -- {paths.PARAMS}` undoes it"
+        print(f"note: {paths.PARAMS} differs from the last commit in {', '.join(kept)}; that stays ({undo})", file=sys.stderr)
+
+
+def _refuse_unknown(where: str, key: str, legal: dict[str, Any]) -> None:
+    if key not in legal:
+        raise UserError(f"{where}: unknown setting {key}; did you mean {get_close_matches(key, legal, n=1, cutoff=0.0)[0]}?")
+
+
+def _given(more: list[str]) -> str:
+    return " ".join(f"-S {text}" for text in more)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    mapping = read_yaml(path)
+    if not isinstance(mapping, dict):
+        raise UserError(f"{path}: not a mapping; write each setting as `name: value`")
+    return mapping
+
+
+def _word(value: Any) -> str:
+    """A value as DVC's ``--set-param`` reads it: JSON, but with single quotes around a text."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_word, value))}]"
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return "'" + value.replace("'", "\\'") + "'"
+
+
+if __name__ == "__main__":
+    main()
