@@ -1,12 +1,14 @@
-# `make repro` and `make test` do all set-up: the environment in .venv is made on first use and whenever requirements.txt changes.
-# PYTHON=python3.12 chooses the interpreter it is made with, PORT=5001 the port of `make ui`. To lock other versions, after a change in pyproject.toml:
-#   uv pip compile pyproject.toml --all-extras --generate-hashes --universal --no-header --python-version 3.11 -o requirements.txt
+# `make repro` and `make test` do all set-up: .venv is created on first use and whenever a lock file changes. requirements.txt has what the
+# stages run on, requirements-dev.txt also linters, tests and benchmarks; a stage depends on the first alone.
+# PYTHON=python3.12 chooses the interpreter, PORT=5001 the port of `make ui`. To lock other versions, after a change in pyproject.toml:
+#   LOCK="uv pip compile pyproject.toml --generate-hashes --universal --no-header --python-version 3.11"
+#   $LOCK --all-extras -o requirements-dev.txt && $LOCK --extra workflow -c requirements-dev.txt --no-annotate -o requirements.txt
 
 PYTHON ?= python3
 PORT ?= 5000
 READY := .venv/ready
+READY_DEV := .venv/ready-dev
 ACTIVATE := . .venv/bin/activate &&
-INTO_VENV := --quiet --require-hashes -r
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # These would send packages elsewhere than into .venv.
@@ -22,34 +24,49 @@ repro: $(READY) .git-identity
 exp: $(READY) .git-identity
 	@$(ACTIVATE) python -m workflow.recipe "$(RECIPE)" $(if $(QUEUE),--queue) $(ARGS)
 
-test: $(READY) lint
+test: $(READY_DEV) lint
 	@$(ACTIVATE) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-lint: $(READY)
-	@$(ACTIVATE) ruff check . && ruff format --check . && mypy && lint-imports
+lint: $(READY_DEV)
+	@$(ACTIVATE) ruff check . && ruff format --check . && mypy && lint-imports && python -m workflow.tables --check
 
-bench: $(READY)
+bench: $(READY_DEV)
 	@$(ACTIVATE) python -m benchmarks
 
 ui: $(READY)
 	@$(ACTIVATE) PORT=$(PORT) python -m workflow.ui
 
+# $(call install,FILE): with uv, or with pip if uv is not available.
+define install
+awk '/^uv==/,/# via/' requirements-dev.txt >.venv/uv.txt; \
+  .venv/bin/python -m pip install --quiet --require-hashes -r .venv/uv.txt \
+  && .venv/bin/uv pip install --compile-bytecode --python .venv/bin/python --quiet --require-hashes -r $(1) \
+  || { echo "uv is not available or failed; using pip, which takes a few minutes longer" >&2; .venv/bin/python -m pip install --quiet --require-hashes -r $(1); }
+endef
+
 # A linked environment belongs to somebody else: `venv --clear` would follow the link and empty it.
+define refuse_link
+test ! -L .venv || { echo "error: .venv is a link, and its environment may not fit the lock files; remove the link, or touch $(1) if it does" >&2; exit 2; }
+endef
+
 $(READY): requirements.txt
-	@test ! -L .venv || { echo "error: .venv is a link and its environment may not fit requirements.txt; remove the link, or touch $@ if it does" >&2; exit 2; }
+	@$(call refuse_link,$@)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	  || { echo "error: Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing); install it, or name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	  || { echo "error: $(PYTHON) lacks the venv module; install it (Debian, Ubuntu: apt-get install python3-venv) and run this again" >&2; exit 2; }
-	@echo "making .venv and installing requirements.txt into it: 6.4 GB, once; half a minute or more, by the network"
+	@echo "creating .venv and installing requirements.txt: 6.3 GB, once; half a minute or more, depending on the network"
 	@$(PYTHON) -m venv --clear .venv
-	@awk '/^uv==/,/# via/' requirements.txt >.venv/uv.txt
-	@.venv/bin/python -m pip install $(INTO_VENV) .venv/uv.txt \
-	  && .venv/bin/uv pip install --compile-bytecode --python .venv/bin/python $(INTO_VENV) requirements.txt \
-	  || { echo "uv cannot be had or failed; pip does it, which takes some minutes longer" >&2; .venv/bin/python -m pip install $(INTO_VENV) requirements.txt; }
+	@$(call install,requirements.txt)
 	@.venv/bin/python -c 'from importlib.metadata import version; version(open("requirements.txt").read().split("==")[0])' 2>/dev/null \
-	  || { echo "error: the packages went elsewhere than into .venv; take target and prefix out of pip's configuration (pip config list)" >&2; exit 2; }
+	  || { echo "error: the packages were not installed into .venv; remove target and prefix from pip's configuration (pip config list)" >&2; exit 2; }
 	@echo 'unset PYTHONSAFEPATH  # It keeps Python from finding the stages.' >>.venv/bin/activate
+	@touch $@
+
+$(READY_DEV): requirements-dev.txt $(READY)
+	@$(call refuse_link,$@)
+	@echo "installing requirements-dev.txt: linters, tests and benchmarks"
+	@$(call install,requirements-dev.txt)
 	@touch $@
 
 # DVC commits in the name of a person as soon as a tracked file differs; where git knows nobody, this repository gets a name of its own.

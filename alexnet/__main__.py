@@ -1,4 +1,4 @@
-"""``python -m alexnet predict IMAGE ...``: name what an image shows, from a trained model and its card alone."""
+"""``python -m alexnet predict IMAGE ...``: classify images with a trained model and its card."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from alexnet.names import printable
 
 
 def main() -> None:
-    """Read the command line and run it; exit 2 with one line where something is wrong."""
+    """Read the command line and run it; exit 2 with one line if something is wrong."""
     parser = argparse.ArgumentParser(prog="python -m alexnet", description="Use a trained AlexNet.")
     commands = parser.add_subparsers(dest="command", required=True)
     predict = commands.add_parser("predict", help="print the five likeliest classes of each image")
@@ -17,7 +17,7 @@ def main() -> None:
     predict.add_argument(
         "--model", type=Path, default=Path("models/alexnet.safetensors"), help="default: %(default)s; its card lies beside it"
     )
-    predict.add_argument("--ten-crop", action="store_true", help="average over ten crops instead of the centre alone")
+    predict.add_argument("--ten-crop", action="store_true", help="average over ten crops instead of the centre crop")
     arguments = parser.parse_args()
     try:
         sys.exit(print_predictions(arguments.images, arguments.model, arguments.ten_crop))
@@ -37,15 +37,15 @@ def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> int:
     import torch
 
     from alexnet.evaluate.predictions import probabilities
-    from alexnet.files.card import read_card
+    from alexnet.files.card import Card
     from alexnet.input.augment import Normalization, apply, center_views
     from alexnet.models.numerics import prepare_process
     from alexnet.models.saved import load_model
     from alexnet.prepare.pixels import BadImage, canonical
 
     if not model.is_file():
-        raise UserError(f"{model} is missing; train with `dvc repro`, or name a model with --model")
-    card = read_card(model.with_suffix(".json"))
+        raise UserError(f"{model} is missing; run `dvc repro` to train it, or choose a model with --model")
+    card = Card.read(model.with_suffix(".json"))
     prepare_process(card.settings["threads"])
     net, mean = load_model(model, card)
     normalization = Normalization.of(mean, card.scale, padding=0, device=mean.device)
@@ -55,7 +55,7 @@ def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> int:
             pixels = torch.tensor(canonical(path.read_bytes(), card.size))[None]
         except (OSError, BadImage) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            print(f"error: {printable(path)} cannot be read as an image ({reason}); give another file", file=sys.stderr)
+            print(f"error: {printable(path)} cannot be read as an image ({reason}); choose another file", file=sys.stderr)
             status = 2
             continue
         found = probabilities(net, apply(pixels, center_views(1, 0), normalization), card)

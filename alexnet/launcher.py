@@ -1,7 +1,7 @@
 """Which rank of a training this process is.
 
-Clusters and other launchers leave ``RANK``, ``WORLD_SIZE`` and the like behind in the environment, so these count only in the
-children of a process that called ``launch``.
+Clusters and other launchers leave ``RANK``, ``WORLD_SIZE`` and the like in the environment, so these count only in children of
+a process that called ``launch``.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Names that people gave to classes and files, made fit to be shown."""
+"""Names of classes and files in a form that can be shown."""
 
 import re
 

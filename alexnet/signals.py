@@ -1,4 +1,4 @@
-"""Signals that wait until what may not be interrupted is done."""
+"""Delay signals while something must not be interrupted."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def signals_held_back() -> Iterator[list[int]]:
-    """Note SIGINT and SIGTERM instead of obeying them; yields the list of those that came. Python lets only the main thread."""
+    """Record SIGINT and SIGTERM instead of obeying them; yields the list of those received. Works in the main thread only."""
     came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield came

@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from alexnet.files.whole import write_text
 from alexnet.config.processor import has_bfloat16
+from alexnet.files.whole import write_text
 from benchmarks.measure import Figures, read, shown
 
 HERE = Path(__file__).parent

@@ -6,12 +6,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from alexnet.config.training import Training
 from alexnet.evaluate.predictions import probabilities
 from alexnet.files.card import Card
-from alexnet.models.initialization import initialize
-from alexnet.models.build import build
-from alexnet.models.network import Network, Switches
-from alexnet.pipeline.distributed import prepare_process
+from alexnet.models.network import Network
+from alexnet.models.numerics import prepare_process
 from benchmarks import steps
 from benchmarks.measure import Comparison, parser, take_turns, tell
 from benchmarks.paper import paper
@@ -29,11 +28,8 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
     chosen = options.parse_args(arguments)
     prepare_process(chosen.threads)
-    settings = paper()
-    net = build(settings["model"], steps.CLASSES, Switches.of(settings))
-    initialize(net, settings["init"], settings["seed"])
     # As ``load_model`` gives a trained net.
-    net = net.eval().to(memory_format=torch.channels_last).to(the_device())
+    net = steps.net_of(Training.read(paper())).eval().to(memory_format=torch.channels_last).to(the_device())
     squares = steps.random_batch(chosen.batch, 256, 1, the_device())[0].to(memory_format=torch.channels_last)
     crops = squares[:, :, :227, :227].contiguous(memory_format=torch.channels_last)
     works: dict[str, Callable[[], object]] = {

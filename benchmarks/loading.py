@@ -1,5 +1,8 @@
 """The training's loader on one core, beside the bare decoding of its shards and torchvision's ImageFolder."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,11 +16,11 @@ from torchvision.datasets import ImageFolder  # type: ignore[import-untyped]
 from torchvision.transforms import v2  # type: ignore[import-untyped]
 
 from alexnet.input.augment import Normalization, order, random_views
-from alexnet.input.loader import batches
-from alexnet.prepare.sharding import write_shards
+from alexnet.input.loader import BatchLoader, Transform
 from alexnet.input.shards import Shards
-from alexnet.prepare.squares import Canon
-from alexnet.pipeline.distributed import prepare_process
+from alexnet.models.numerics import prepare_process
+from alexnet.prepare.sharding import write_shards
+from alexnet.prepare.squares import SquareSpec
 from benchmarks import photographs
 from benchmarks.measure import Comparison, parser, rate, take_turns, tell
 
@@ -38,28 +41,39 @@ def main(arguments: list[str] | None = None) -> None:
             "bare": partial(rate, partial(decode, shards), len(shards)),
             "torchvision": partial(rate, partial(walk, loader), len(shards)),
         }
-        for contender in contenders.values():
-            contender()
-        figures = take_turns(contenders, chosen.rounds)
+        with one_core():
+            for contender in contenders.values():
+                contender()
+            figures = take_turns(contenders, chosen.rounds)
     what = f"Loading: decode, crop, mirror, colour noise, {CROP}x{CROP}, one core"
     rows = [("simplejpeg's bare decoding", "bare", 0.65), ("torchvision, ImageFolder without colour noise", "torchvision", 2.0)]
     tell([Comparison(what, "images/s", figures["ours"], peer, figures[key], target) for peer, key, target in rows], chosen)
 
 
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Leave this thread, and the threads that it starts inside, one core."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
 def made(folder: Path, images: int) -> Shards:
     """The training images among ``images`` photographs as shards."""
     listed = photographs.write(folder / "photographs", images, [(320, 256), (256, 320)], [95])
-    canon = Canon(folder / "photographs", listed.pixels, SIZE)
-    write_shards(folder / "shards", listed, canon, quality=QUALITY, workers=None, max_rejects=0)
+    spec = SquareSpec(folder / "photographs", listed.pixels, SIZE)
+    write_shards(folder / "shards", listed, spec, quality=QUALITY, workers=None, max_rejects=0)
     return Shards(folder / "shards", "train")
 
 
 def read(shards: Shards) -> None:
-    """An epoch, in this thread."""
+    """An epoch, as the training's first rank reads it."""
     views = random_views(0, 1, len(shards), SIZE - CROP, flip=True, noise=5 * np.eye(3))
-    normalization = Normalization(torch.full((SIZE, SIZE, 3), 110.5), torch.ones(3))
-    chosen = order(0, 1, len(shards))
-    for _ in batches(shards, chosen, views, CROP, BATCH, normalization, torch.device("cpu"), workers=0):
+    transform = Transform(Normalization(torch.full((SIZE, SIZE, 3), 110.5), torch.ones(3)), CROP)
+    for _ in BatchLoader(shards, transform, BATCH, torch.device("cpu"), threads=1).epoch(order(0, 1, len(shards)), views):
         pass
 
 

@@ -11,9 +11,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import psutil  # type: ignore[import-untyped]
 
-from alexnet.data import eigenbasis, manifest, sharding
+from alexnet.prepare import color_stats, sharding
+from alexnet.prepare.squares import SquareSpec
+from alexnet.sources import manifest
 from alexnet.sources.manifest import SPLITS, Manifest, Row
-from alexnet.prepare.squares import Canon
 from benchmarks.measure import Comparison, parser, take_turns, tell
 
 SIZE = 32
@@ -75,14 +76,14 @@ def make(folder: Path, images: int) -> None:
 def pca(folder: Path) -> None:
     """As the stage does it."""
     listed = manifest.read(folder)
-    eigenbasis.collect(listed.of_split("train"), Canon(folder, listed.pixels, SIZE), workers=2, max_rejects=0)
+    color_stats.collect(listed.of_split("train"), SquareSpec(folder, listed.pixels, SIZE), workers=2, max_rejects=0)
 
 
 def preprocess(folder: Path) -> None:
     """As the stage does it."""
     listed = manifest.read(folder)
-    canon = Canon(folder, listed.pixels, SIZE)
-    sharding.write_shards(folder / "shards", listed, canon, quality=95, workers=2, max_rejects=0)
+    spec = SquareSpec(folder, listed.pixels, SIZE)
+    sharding.write_shards(folder / "shards", listed, spec, quality=95, workers=2, max_rejects=0)
 
 
 def loader(folder: Path) -> None:
@@ -90,15 +91,15 @@ def loader(folder: Path) -> None:
     import torch
 
     from alexnet.input.augment import Normalization, order, random_views
-    from alexnet.input.loader import batches
+    from alexnet.input.loader import BatchLoader, Transform
     from alexnet.input.shards import Shards
-    from alexnet.pipeline.distributed import prepare_process
+    from alexnet.models.numerics import prepare_process
 
     prepare_process(threads=1)
     shards = Shards(folder / "shards", "train")
     views = random_views(0, 1, len(shards), 8, flip=True, noise=np.eye(3))
-    normalization = Normalization(torch.zeros(SIZE, SIZE, 3), torch.ones(3), padding=4)
-    for _ in batches(shards, order(0, 1, len(shards)), views, SIZE, 128, normalization, torch.device("cpu"), workers=1):
+    transform = Transform(Normalization(torch.zeros(SIZE, SIZE, 3), torch.ones(3), padding=4), SIZE)
+    for _ in BatchLoader(shards, transform, 128, torch.device("cpu"), threads=1).epoch(order(0, 1, len(shards)), views):
         pass
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stages import recipe
+from workflow import recipe
 
 PAPER: dict[str, Any] = {
     "seed": 0,

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.optim import SGD
 
-from alexnet.pipeline.distributed import prepare_process
+from alexnet.models.numerics import prepare_process
 from benchmarks.measure import Contender
 from benchmarks.precisions import the_device
 from benchmarks.steps import CLASSES, random_batch, timed

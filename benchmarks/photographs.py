@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from alexnet.data import sources
-from alexnet.sources.manifest import Manifest
 from alexnet.config.data import Source
+from alexnet.sources.collect import collect
+from alexnet.sources.manifest import Manifest
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -42,4 +42,4 @@ def write(root: Path, images: int, sizes: Sequence[Size], qualities: Sequence[in
 def listed(root: Path) -> Manifest:
     """The manifest of a user's folder."""
     settings = Source(source="folder", root=str(root), val_fraction=0.1, test_fraction=0.1, limit=None, blends=1)
-    return sources.collect(settings, 0, main=root, raw=root)
+    return collect(settings, 0, main=root, raw=root)

@@ -8,20 +8,17 @@ from typing import Any
 
 import torch
 
-from alexnet.files.whole import write_text
-from alexnet.models.initialization import initialize
-from alexnet.models.build import build
-from alexnet.models.network import Switches
-from alexnet.pipeline.timing import Meter, Span
-from alexnet.pipeline.distributed import Runtime
 from alexnet.config.training import Training
+from alexnet.files.whole import write_text
+from alexnet.pipeline.build import build_engine
+from alexnet.pipeline.distributed import Ranks
+from alexnet.pipeline.timing import Span, Timer
 from alexnet.train.optimizers import build_optimizer
-from alexnet.train.session import build_engine
 from benchmarks import bubbles, steps
 from benchmarks.measure import Comparison, apart, parser, take_turns, tell
 from benchmarks.paper import paper
 from benchmarks.precisions import precisions
-from benchmarks.ranks import Ranks
+from benchmarks.ranks import RankProcesses
 
 RANKS = 2
 CUTS_AND_SCHEDULES = (
@@ -55,17 +52,16 @@ def main(arguments: list[str] | None = None) -> None:
         tell([], chosen)
         return
     settings = partial(settings_of, chosen.batch, chosen.microbatches, chosen.precision)
-    with Ranks(RANKS, threads=1) as ranks:
+    with RankProcesses(RANKS, threads=1) as processes:
         builders = {
             f"{threads} threads": partial(steps.ours, chosen.precision, chosen.microbatches, chosen.batch, threads)
             for threads in (2, 1)
         }
         with apart(builders) as alone:
-            ranks(prepare, settings(*CUTS_AND_SCHEDULES[0]))
-            # A rank counts until its own last update: the slower one tells.
-            contenders = {"pipeline": lambda: min(map(float, ranks(one_figure))), **alone}
+            processes(prepare, settings(*CUTS_AND_SCHEDULES[0]))
+            contenders = {"pipeline": lambda: min(map(float, processes(one_figure))), **alone}
             figures = take_turns(contenders, chosen.rounds, warm_up=True)
-        metered = [run(ranks, settings(*which)) for which in CUTS_AND_SCHEDULES[: chosen.runs]]
+        metered = [run(processes, settings(*which)) for which in CUTS_AND_SCHEDULES[: chosen.runs]]
     row = f"pipeline of {RANKS} ranks with one thread each, {{}}, {chosen.microbatches} microbatches"
     what = row.format(chosen.precision)
     rows = [
@@ -85,10 +81,10 @@ def settings_of(batch: int, microbatches: int, precision: str, cuts: tuple[str, 
     return paper(batch_size=batch, precision=precision, threads=1, **{f"pipeline__{key}": pipeline[key] for key in pipeline})
 
 
-def run(ranks: Ranks, params: dict[str, Any]) -> bubbles.Run:
+def run(processes: RankProcesses, params: dict[str, Any]) -> bubbles.Run:
     """Train some batches and say what each rank did when."""
     pipeline = params["pipeline"]
-    spans: list[list[list[Span]]] = ranks(meter, params)
+    spans: list[list[list[Span]]] = processes(meter, params)
     return bubbles.Run(tuple(pipeline["cuts"]), pipeline["schedule"], params["batch_size"], pipeline["microbatches"], spans)
 
 
@@ -97,56 +93,41 @@ def run(ranks: Ranks, params: dict[str, Any]) -> bubbles.Run:
 _figure = None
 
 
-def prepare(runtime: Runtime, params: dict[str, Any]) -> None:
+def prepare(ranks: Ranks, params: dict[str, Any]) -> None:
     """Make this rank's part of a training on a batch in memory."""
     global _figure
     settings = Training.read(params)
-    engine = build_engine(net_of(params), settings, runtime)
-    _figure = steps.repeated(engine, settings, runtime, steps.CLASSES, max(STEPS, steps.at_once()))
+    engine = build_engine(steps.net_of(settings), settings, ranks)
+    _figure = steps.repeated(engine, settings, ranks, steps.CLASSES, max(STEPS, steps.at_once()))
 
 
-def one_figure(runtime: Runtime) -> float:
+def one_figure(ranks: Ranks) -> float:
     """Images a second of it, once more."""
     assert _figure is not None
     return _figure()
 
 
-def meter(runtime: Runtime, params: dict[str, Any]) -> list[list[Span]]:
+def meter(ranks: Ranks, params: dict[str, Any]) -> list[list[Span]]:
     """What this rank did in each of ``BATCHES`` batches, after one that warms it up, on a clock that all ranks share."""
     settings = Training.read(params)
-    engine = build_engine(net_of(params), settings, runtime)
-    optimizer = build_optimizer(engine.named_parameters(), settings)
-    images, labels = steps.random_batch(settings.batch_size, settings.crop_size, steps.CLASSES, runtime.device)
-    images = images.to(memory_format=torch.channels_last)
-    rows = torch.arange(settings.batch_size, device=runtime.device)
-    found, zero = [], now_of_all(engine.meter, runtime)
-    for batch in range(1 + BATCHES):
-        result = engine.step(images if engine.first else None, labels, rows)
-        runtime.agree([result[0].item() if result else 0.0])
-        engine.form_gradients()
-        with engine.meter.span("update"):
-            optimizer.step()
-            optimizer.zero_grad()
-        spans = engine.meter.take()
-        if batch >= 1:
-            found.append([span._replace(begin=span.begin - zero, end=span.end - zero) for span in spans])
-    runtime.settle()
-    return found
+    engine = build_engine(steps.net_of(settings), settings, ranks)
+    optimizer = build_optimizer(engine.parameters(), settings)
+    batch = steps.batch_in_memory(settings, steps.CLASSES, ranks.device)
+    found, zero = [], common_time(engine.timer, ranks)
+    for _ in range(1 + BATCHES):
+        ranks.from_last(engine.forward_backward(batch))
+        engine.update(optimizer)
+        found.append([span._replace(begin=span.begin - zero, end=span.end - zero) for span in engine.timer.take()])
+    ranks.wait_for_sends()
+    return found[1:]
 
 
-def now_of_all(meter: Meter, runtime: Runtime) -> float:
-    """The time on this rank's meter at a moment that all ranks have in common; on a GPU each counts from its own beginning."""
-    runtime.gather(0)
-    with meter.span("update"):
+def common_time(timer: Timer, ranks: Ranks) -> float:
+    """The time on this rank's timer at a moment that all ranks have in common; on a GPU each counts from its own beginning."""
+    ranks.gather(0)
+    with timer.span("update"):
         pass
-    return meter.take()[-1].end
-
-
-def net_of(params: dict[str, Any]) -> Any:
-    """The paper's net with its initial weights."""
-    net = build(params["model"], steps.CLASSES, Switches.of(params))
-    initialize(net, params["init"], params["seed"])
-    return net
+    return timer.take()[-1].end
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import torch
 
-from alexnet.pipeline.distributed import supports_bfloat16
+from alexnet.models.numerics import supports_bfloat16
 
 
 def the_device() -> torch.device:

@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image
 
-from alexnet.sources.manifest import SPLITS, Manifest
 from alexnet.prepare.sharding import write_shards
-from alexnet.prepare.squares import Canon
+from alexnet.prepare.squares import SquareSpec
+from alexnet.sources.manifest import SPLITS, Manifest
 from benchmarks.measure import Comparison, Contender, parser, rate, take_turns, tell
 
 SIZE, QUALITY = 256, 95
@@ -70,7 +70,7 @@ def times(listed: Manifest, repeats: int) -> Manifest:
 
 def ours(root: Path, out: Path, listed: Manifest, workers: int) -> None:
     """The shards, as the stage writes them."""
-    write_shards(out, listed, Canon(root, listed.pixels, SIZE), quality=QUALITY, workers=workers, max_rejects=0)
+    write_shards(out, listed, SquareSpec(root, listed.pixels, SIZE), quality=QUALITY, workers=workers, max_rejects=0)
 
 
 def plain(root: Path, out: Path) -> None:

@@ -9,24 +9,25 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
 
-from alexnet.pipeline.distributed import join, prepare_process
 from alexnet.launcher import LAUNCHER
+from alexnet.models.numerics import prepare_process
+from alexnet.pipeline.distributed import join
 
 
-class Ranks:
-    """Call a module's function on every rank with its ``Runtime`` and further arguments; gives the results in rank order."""
+class RankProcesses:
+    """Call a module's function on every rank with its ``Ranks`` and further arguments; gives the results in rank order."""
 
-    def __init__(self, ranks: int, threads: int) -> None:
+    def __init__(self, count: int, threads: int) -> None:
         """``threads``: of each rank."""
         context = get_context("spawn")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.wires, self.processes = [], []
-        for rank in range(ranks):
+        for rank in range(count):
             wire, theirs = context.Pipe()
             self.wires.append(wire)
-            self.processes.append(context.Process(target=_serve, args=(theirs, rank, ranks, port, threads), daemon=True))
+            self.processes.append(context.Process(target=_serve, args=(theirs, rank, count, port, threads), daemon=True))
             self.processes[-1].start()
             theirs.close()
 
@@ -48,11 +49,11 @@ class Ranks:
             process.join()
 
 
-def _serve(wire: Connection, rank: int, ranks: int, port: int, threads: int) -> None:
-    place = {LAUNCHER: os.getppid(), "RANK": rank, "WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+def _serve(wire: Connection, rank: int, count: int, port: int, threads: int) -> None:
+    place = {LAUNCHER: os.getppid(), "RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     os.environ |= {name: str(value) for name, value in place.items()}
     prepare_process(threads)
-    with suppress(KeyboardInterrupt, EOFError), join(ranks) as runtime:
+    with suppress(KeyboardInterrupt, EOFError), join(count) as ranks:
         while True:
             function, arguments = wire.recv()
-            wire.send(function(runtime, *arguments))
+            wire.send(function(ranks, *arguments))

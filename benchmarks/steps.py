@@ -1,31 +1,30 @@
 """Contenders of the training step: this project's own, and the matrix product that bounds it; and what they share with peers."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
-from io import StringIO
 from itertools import repeat
-from typing import Any, cast
-from unittest.mock import patch
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from alexnet.input.augment import Normalization
-from alexnet.input.loader import Batch
-from alexnet.input.shards import Shards
-from alexnet.models.initialization import initialize
-from alexnet.models.build import build
-from alexnet.models.network import Switches
-from alexnet.pipeline.pipeline import OneProcess, Pipeline
-from alexnet.pipeline.distributed import Runtime, prepare_process
 from alexnet.config.training import Training
-from alexnet.train import loop
+from alexnet.input.loader import Batch
+from alexnet.models.build import build
+from alexnet.models.initialization import initialize
+from alexnet.models.network import Network, Switches
+from alexnet.models.numerics import prepare_process
+from alexnet.pipeline.build import build_engine
+from alexnet.pipeline.distributed import Ranks
+from alexnet.pipeline.engine import Engine, StepStats
+from alexnet.pipeline.timing import StepTiming
 from alexnet.train.checkpoint import Checkpoint
-from alexnet.train.session import build_engine
-from alexnet.train.state import Epoch
+from alexnet.train.state import State
+from alexnet.train.trainer import Silent, Trainer
 from benchmarks.measure import Contender, rate
 from benchmarks.paper import paper
 from benchmarks.precisions import the_device
@@ -35,66 +34,80 @@ SIDE = 2048
 """Rows and columns of the matrices whose product is the limit."""
 
 
-class Feed:
-    """A loader that notes, of each pass over a split, the seconds waited for batches and the seconds until the last is used."""
+class Stop(Exception):
+    """Ends a training after the steps of an epoch."""
 
-    def __init__(self, batches: Callable[..., Iterator[Batch]]) -> None:
-        self.batches = batches
-        self.passes: list[tuple[float, float]] = []
 
-    def __call__(self, *arguments: Any, **named: Any) -> Iterator[Batch]:
-        begun, waited = time.perf_counter(), 0.0
-        batches = self.batches(*arguments, **named)
-        while True:
-            asked = time.perf_counter()
-            batch = next(batches, None)
-            waited += time.perf_counter() - asked
-            if batch is None:
-                break
-            yield batch
+class Stopwatch(Silent):
+    """An observer that adds up the waiting for images, and ends the training where the validation would follow."""
+
+    waited = 0.0
+
+    def step(self, epoch: int, step: int, count: int, stats: StepStats, timing: StepTiming) -> None:
+        self.waited += timing.data
+
+    def idle(self, step: int, shares: list[float]) -> None:
         finish()
-        self.passes.append((waited, time.perf_counter() - begun))
-
-    def epoch(self, training: Iterator[Epoch]) -> tuple[float, float]:
-        """Run one epoch of a training on this feed, and give what its training pass took; the validation is left out."""
-        with patch.object(loop, "batches", self), redirect_stderr(StringIO()):
-            next(training)
-        return self.passes[-2]
+        raise Stop
 
 
-def repeated(
-    engine: OneProcess | Pipeline, settings: Training, runtime: Runtime, classes: int, steps: int | None = None
-) -> Contender:
-    """The training's own loop over one batch in memory; images a second.
+class OptimizerState(Checkpoint):
+    """Lets each training go on with the optimiser's state of the one before; nothing is written."""
 
-    ``steps`` of them (see ``at_once`` for None), and then one batch of validation that is not counted.
-    """
-    size, steps = settings.batch_size, steps or at_once()
-    images, labels = random_batch(size, settings.crop_size, classes, runtime.device)
-    batch = Batch(images.to(memory_format=torch.channels_last), labels, size)
-    feed = Feed(lambda split, *_, **__: repeat(batch, len(split) // size))
-    # The loop asks no more of a split than its length.
-    splits = cast(Shards, range(size * steps)), cast(Shards, range(size))
-    normalization = Normalization.of(torch.zeros(3, 256, 256), [1.0, 1.0, 1.0], 0, runtime.device)
-    whole = loop.Images(*splits, normalization, np.zeros((3, 3)), flip=True, workers=0)
-    endless = settings.model_copy(update={"epochs": 10**9})
-    training = loop.fit(
-        engine, whole, endless, runtime, observe=lambda values, step: None, checkpoint=Checkpoint(None, 0, runtime)
-    )
-    return lambda: size * steps / feed.epoch(training)[1]
+    def __init__(self, ranks: Ranks) -> None:
+        super().__init__(None, 0, ranks)
+        self.kept: defaultdict[Tensor, Any] = defaultdict(dict)
+
+    def load(self, parameters: Mapping[str, nn.Parameter], optimizer: Optimizer) -> tuple[State, dict[str, Tensor]]:
+        optimizer.state = self.kept
+        return State(), {}
+
+
+def epochs(trainer: Trainer) -> Callable[[], tuple[float, float]]:
+    """A function that trains one more epoch, without its validation; it gives the seconds of waiting for images and of all."""
+    kept = OptimizerState(trainer.ranks)
+
+    def run() -> tuple[float, float]:
+        watch, begun = Stopwatch(), time.perf_counter()
+        with suppress(Stop):
+            trainer.fit(watch, kept)
+        return watch.waited, time.perf_counter() - begun
+
+    return run
+
+
+class InMemory(Trainer):
+    """The training's own loop over one batch in memory, ``steps`` an epoch."""
+
+    def __init__(self, engine: Engine, batch: Batch, steps: int, settings: Training, ranks: Ranks) -> None:
+        self.engine, self.batch, self.steps, self.settings, self.ranks = engine, batch, steps, settings, ranks
+
+    def _training_batches(self, epoch: int, done: int) -> Iterator[Batch]:
+        return repeat(self.batch, self.steps)
+
+
+def repeated(engine: Engine, settings: Training, ranks: Ranks, classes: int, steps: int | None = None) -> Contender:
+    """A training on one batch in memory, ``steps`` of them a figure (see ``at_once`` for None); images a second."""
+    batch, count = batch_in_memory(settings, classes, ranks.device), steps or at_once()
+    run = epochs(InMemory(engine, batch, count, settings, ranks))
+    return lambda: batch.count * count / run()[1]
 
 
 def ours(precision: str, microbatches: int, batch: int, threads: int) -> Contender:
     """A training as users have it, on a batch in memory. ``precision`` may be ``tf32`` on a GPU; images a second."""
     setting = "float32" if precision == "tf32" else precision
     params = paper(precision=setting, batch_size=batch, threads=threads, pipeline__microbatches=microbatches)
-    settings = Training.read(params)
+    settings, ranks = Training.read(params), Ranks(0, 1, the_device())
     prepare_process(settings.threads)
     _let_tf32(precision == "tf32")
-    net = build(settings.model, CLASSES, Switches.of(params))
+    return repeated(build_engine(net_of(settings), settings, ranks), settings, ranks, CLASSES)
+
+
+def net_of(settings: Training) -> Network:
+    """The net of the settings with its initial weights."""
+    net = build(settings.model, CLASSES, Switches.of(settings.model_dump()))
     initialize(net, settings.init, settings.seed)
-    runtime = Runtime(0, 1, the_device())
-    return repeated(build_engine(net, settings, runtime), settings, runtime, CLASSES)
+    return net
 
 
 def product(precision: str, threads: int) -> Contender:
@@ -124,6 +137,13 @@ def random_batch(batch: int, side: int, classes: int, device: torch.device) -> t
     stream = torch.Generator().manual_seed(0)
     images = torch.randint(256, (batch, 3, side, side), generator=stream).float() - 128
     return images.to(device), torch.randint(classes, (batch,), generator=stream).to(device)
+
+
+def batch_in_memory(settings: Training, classes: int, device: torch.device) -> Batch:
+    """The same as the loader gives it."""
+    images, labels = random_batch(settings.batch_size, settings.crop_size, classes, device)
+    rows = torch.arange(settings.batch_size, device=device)
+    return Batch(images.to(memory_format=torch.channels_last), labels, rows, settings.batch_size)
 
 
 def timed(work: Callable[[], object], amount: float, times: int | None = None) -> Contender:

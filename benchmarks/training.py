@@ -6,8 +6,8 @@ from functools import partial
 
 import torch
 
-from alexnet.models.costs import training_flops
 from alexnet.models.build import build
+from alexnet.models.costs import training_flops
 from alexnet.models.network import Switches
 from benchmarks import peers, steps
 from benchmarks.measure import Comparison, Contender, apart, parser, take_turns, tell

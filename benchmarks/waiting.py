@@ -5,17 +5,16 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from alexnet.input.loader import batches
+from alexnet.files.eigenbasis import Eigenbasis
 from alexnet.input.shards import Shards
-from alexnet.files.whole import read_json
-from alexnet.pipeline.distributed import Runtime, prepare_process
-from alexnet.config.training import Training
-from alexnet.train.session import Session
+from alexnet.models.numerics import prepare_process
+from alexnet.pipeline.distributed import Ranks
+from alexnet.train.session import Inputs, Session
 from benchmarks import steps
 from benchmarks.measure import Comparison, parser, take_turns, tell
 from benchmarks.paper import paper
 from benchmarks.precisions import precisions, the_device
-from stages import download, paths, pca, preprocess
+from stages import download, paths, pca, preprocess, train
 
 WHAT = "training from 256×256 JPEGs"
 
@@ -33,36 +32,35 @@ def main(arguments: list[str] | None = None) -> None:
         data__blends=1,
         preprocess__size=256,
         batch_size=chosen.batch,
-        epochs=chosen.rounds + 1,
         precision=precisions()[0],
         threads=chosen.threads,
-        loader__workers=None,
     )
     with TemporaryDirectory() as folder, chdir(folder):
         for stage in (download, pca, preprocess):
             stage.main(stage.Params.read(params))
         prepare_process(chosen.threads)
         left_out = [] if "bfloat16" in precisions() else [f"{WHAT}, bfloat16"]
-        tell(measured(Training.read(params), chosen.rounds, chosen.steps), chosen, left_out)
+        tell(measured(train.Params.read(params), chosen.rounds, chosen.steps), chosen, left_out)
 
 
-def measured(settings: Training, rounds: int, steps_alone: int) -> list[Comparison]:
+def measured(settings: train.Params, rounds: int, steps_alone: int) -> list[Comparison]:
     """Train on the shards of the working directory, one epoch a round and one to warm up, and as often on a batch in memory."""
-    runtime = Runtime(0, 1, the_device())
+    ranks = Ranks(0, 1, the_device())
     splits = Shards(paths.SHARDS, "train"), Shards(paths.SHARDS, "val")
-    session = Session(settings, runtime, *splits, read_json(paths.EIGENBASIS), np.load(paths.MEAN))
-    feed = steps.Feed(batches)
-    training = session.run(observe=lambda values, step: None)
+    inputs = Inputs(*splits, Eigenbasis.read(paths.EIGENBASIS), np.load(paths.MEAN))
+    session = Session(settings, settings.machine, inputs, ranks)
+    run = steps.epochs(session.trainer)
     waits: list[float] = []
     whole: list[float] = []
 
     def fed() -> float:
-        waited, seconds = feed.epoch(training)
+        waited, seconds = run()
         waits.append(waited)
         whole.append(seconds)
         return len(splits[0]) / seconds
 
-    contenders = {"fed": fed, "alone": steps.repeated(session.engine, settings, runtime, len(session.classes), steps_alone)}
+    alone = steps.repeated(session.engine, settings, ranks, len(session.meta.classes), steps_alone)
+    contenders = {"fed": fed, "alone": alone}
     for warm_up in contenders.values():
         warm_up()
     speeds = take_turns(contenders, rounds)

@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 
 from benchmarks.measure import Comparison, Contender, parser, rate, take_turns, tell
 from benchmarks.paper import PAPER
-from stages import paths, recipe
+from stages import paths
+from workflow import recipe
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"data.source": "digits", "data.limit": 20, "data.blends": 1, "batch_size": 8, "epochs": 1}

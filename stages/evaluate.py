@@ -13,7 +13,7 @@ def main() -> None:
 
     from alexnet.evaluate import results
     from alexnet.evaluate.evaluation import evaluate
-    from alexnet.files.card import read_card
+    from alexnet.files.card import Card
     from alexnet.files.whole import write_json
     from alexnet.input.loader import thread_count
     from alexnet.input.shards import Shards
@@ -23,7 +23,7 @@ def main() -> None:
     from alexnet.tracking.client import Store, named_results
     from stages.provenance import run_name, run_of, run_tags
 
-    card = read_card(paths.CARD)
+    card = Card.read(paths.CARD)
     prepare_process(card.settings["threads"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net, mean = load_model(paths.MODEL, card)

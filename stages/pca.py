@@ -23,7 +23,6 @@ def main(params: Params) -> None:
     # Imported here, as params.yaml is checked first.
     import numpy as np
 
-    from alexnet.files.eigenbasis import write_eigenbasis
     from alexnet.files.whole import whole_file
     from alexnet.prepare import color_stats
     from alexnet.prepare.squares import SquareSpec
@@ -35,7 +34,7 @@ def main(params: Params) -> None:
     total = color_stats.collect(rows, spec, workers=params.machine.workers, max_rejects=params.data.max_rejects)
     with whole_file(paths.MEAN) as file:
         np.save(file, color_stats.mean_image(total))
-    write_eigenbasis(paths.EIGENBASIS, color_stats.eigenbasis(total))
+    color_stats.eigenbasis(total).write(paths.EIGENBASIS)
     print(f"pca: {total.images} images, {len(total.rejects)} unreadable", file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""The name and the tags of this process's run: DVC's experiment, and the commit that the code comes from."""
+"""The name and the tags of this process's run in MLflow: DVC's experiment, and the commit of the code."""
 
 import os
 import subprocess
@@ -6,11 +6,11 @@ import subprocess
 from stages import paths
 
 WORKSPACE = "workspace"
-"""DVC's word for the files as they lie, outside any experiment."""
+"""DVC's word for the files of the working tree, outside any experiment."""
 
 
 def run_name() -> str:
-    """The DVC experiment's name; outside one the short commit, with ``-dirty`` where tracked files differ from it."""
+    """The DVC experiment's name; outside one the short commit, with ``-dirty`` if tracked files differ from it."""
     if name := os.environ.get("DVC_EXP_NAME"):
         return name
     return git("rev-parse", "--short", "HEAD") + ("-dirty" if changed_code() else "")
@@ -23,7 +23,7 @@ def changed_code() -> bool:
 
 
 def run_of(model_sha256: str) -> dict[str, str]:
-    """The tags by which a later stage finds the run of the model that it reads, in the same experiment."""
+    """The tags by which a later stage finds the run of its model, in the same experiment."""
     return {"model_sha256": model_sha256, "dvc_experiment": os.environ.get("DVC_EXP_NAME") or WORKSPACE}
 
 

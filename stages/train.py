@@ -44,7 +44,7 @@ def train(settings: Params, ranks: "Ranks") -> None:
     import numpy as np
 
     from alexnet.disk import require_free_space
-    from alexnet.files.eigenbasis import read_eigenbasis
+    from alexnet.files.eigenbasis import Eigenbasis
     from alexnet.input.shards import Shards
     from alexnet.train.session import Inputs, Session
     from alexnet.train.trainer import Silent
@@ -52,12 +52,12 @@ def train(settings: Params, ranks: "Ranks") -> None:
     if settings.init_from:
         settings = settings.model_copy(update={"init_from": str(paths.main_repository() / settings.init_from)})
     splits = Shards(paths.SHARDS, "train"), Shards(paths.SHARDS, "val")
-    inputs = Inputs(*splits, read_eigenbasis(paths.EIGENBASIS), np.load(paths.MEAN))
+    inputs = Inputs(*splits, Eigenbasis.read(paths.EIGENBASIS), np.load(paths.MEAN))
     session = Session(settings, settings.machine, inputs, ranks)
     require_free_space(Path(), 8 * session.parameters, "the model, with its copy for MLflow,")
     with session.checkpoint(paths.main_repository() / paths.CHECKPOINTS) as checkpoint:
         with ExitStack() as stack:
-            lead = stack.enter_context(Lead(session, checkpoint.token)) if ranks.lead else None
+            lead = Lead(session, checkpoint.token, stack) if ranks.lead else None
             history = session.trainer.fit(lead or Silent(), checkpoint)
             weights = session.engine.full_state_dict()
             if lead:
@@ -69,8 +69,8 @@ def train(settings: Params, ranks: "Ranks") -> None:
 class Lead:
     """The lead rank's observer: curves in train.csv, progress on the terminal, everything in MLflow."""
 
-    def __init__(self, session: "Session", token: str) -> None:
-        """``token`` identifies the training, so that one that resumes continues its run in MLflow."""
+    def __init__(self, session: "Session", token: str, stack: ExitStack) -> None:
+        """``token`` identifies the training, so that one that resumes continues its run in MLflow. ``stack`` ends that run."""
         from alexnet.config.section import flat
         from alexnet.tracking.background import BackgroundRun
         from alexnet.tracking.client import Store
@@ -80,20 +80,13 @@ class Lead:
         print(session.describe(), file=sys.stderr)
         self.session = session
         self.history: list[Epoch] = []
-        self.run = BackgroundRun(Store(paths.main_repository()), run_name(), {"training": token}, machine=True)
+        run = BackgroundRun(Store(paths.main_repository()), run_name(), {"training": token}, machine=True)
+        self.run = stack.enter_context(run)
         self.run.params(flat(checked_params()) | flat({"lineage": session.lineage.model_dump()}))
         # A run that is resumed has the name of the experiment that was stopped.
         self.run.tags(run_tags() | {"data_source": session.lineage.source, "mlflow.runName": run_name()})
         self.progress = Progress(session.settings.epochs, session.trainer.steps)
-
-    def __enter__(self) -> "Lead":
-        self.run.__enter__()
-        self.progress.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.progress.__exit__(*error)
-        self.run.__exit__(*error)
+        stack.callback(self.progress.bar.close)
 
     def step(self, epoch: int, step: int, count: int, stats: "StepStats", timing: "StepTiming") -> None:
         speed = count / timing.whole
@@ -123,11 +116,10 @@ class Lead:
 
     def save(self, weights: dict[str, Any], history: list["Epoch"]) -> None:
         """Write the model and its card, and hand both to MLflow."""
-        from alexnet.files.card import write_card
         from alexnet.models.saved import save_weights
 
         card = self.session.card(history, save_weights(paths.MODEL, weights, self.session.mean))
-        write_card(paths.CARD, card)
+        card.write(paths.CARD)
         self.run.tags({"model_sha256": card.sha256})
         for path in (paths.MODEL, paths.CARD):
             self.run.artifacts(path, str(path.parent))

@@ -1,4 +1,4 @@
-"""What several rooms' tests share: params.yaml, a small set of shards, and two ranks."""
+"""What the tests of several packages share: params.yaml, a small set of shards, and two ranks."""
 
 import os
 import signal
@@ -13,6 +13,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 # A shell starts what it runs in the background deaf to Ctrl-C, which some tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+pytest_plugins = ["helpers.pictures"]
 
 LONGEST = ("test_workflow.py", "test_recipe.py", "test_odd_names.py", "test_bench.py")
 

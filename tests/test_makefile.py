@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import zipfile
@@ -15,8 +16,9 @@ WHEEL = "probe-1.0-py3-none-any.whl"
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A folder with the Makefile, and a requirements.txt of one package, which lies in it as a wheel; uv cannot be had."""
+    """A folder with the Makefile, and a requirements.txt of one package, which lies in it as a wheel; uv is not available."""
     shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "requirements-dev.txt").touch()
     with zipfile.ZipFile(tmp_path / WHEEL, "w") as wheel:
         wheel.writestr("probe.py", "")
         wheel.writestr("probe-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: probe\nVersion: 1.0\n")
@@ -40,19 +42,19 @@ def test_packages_go_into_the_environment_whatever_pip_is_told(clone: Path) -> N
     elsewhere = clone / "elsewhere"
     done = make(clone, PIP_USER="1", PIP_TARGET=str(elsewhere), PIP_PREFIX=str(elsewhere), PYTHONSAFEPATH="1")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("making .venv and installing requirements.txt into it")
-    assert "uv cannot be had or failed; pip does it" in done.stderr
+    assert done.stdout.startswith("creating .venv and installing requirements.txt")
+    assert "uv is not available or failed; using pip" in done.stderr
     assert not elsewhere.exists()
     (clone / "stage.py").write_text("import probe\n")
     activated = ["bash", "-c", ". .venv/bin/activate && python -m stage"]
     subprocess.run(activated, cwd=clone, env=os.environ | {"PYTHONSAFEPATH": "1"}, check=True)
 
 
-def test_packages_that_went_elsewhere_make_no_environment(clone: Path) -> None:
+def test_packages_installed_elsewhere_make_no_environment(clone: Path) -> None:
     (clone / "pip.conf").write_text(f"[install]\ntarget = {clone}/elsewhere\n")
     done = make(clone, PIP_CONFIG_FILE=str(clone / "pip.conf"))
     assert done.returncode == 2
-    assert "error: the packages went elsewhere than into .venv; " in done.stderr
+    assert "error: the packages were not installed into .venv; " in done.stderr
     assert not (clone / ".venv/ready").exists()
 
 
@@ -62,3 +64,13 @@ def test_an_environment_with_a_wrong_package_is_not_ready(clone: Path) -> None:
     assert done.returncode == 2
     assert "DO NOT MATCH THE HASHES" in done.stderr
     assert not (clone / ".venv/ready").exists()
+
+
+def pins(file: str) -> set[str]:
+    return set(re.findall(r"^[\w.-]+==\S+", (ROOT / file).read_text(), re.MULTILINE))
+
+
+def test_the_stages_run_on_the_versions_that_are_tested_and_on_no_test_tool() -> None:
+    assert len(pins("requirements.txt")) > 100
+    assert pins("requirements.txt") < pins("requirements-dev.txt")
+    assert not any(pin.startswith(("pytest", "ruff", "mypy", "uv=")) for pin in pins("requirements.txt"))

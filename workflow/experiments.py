@@ -1,4 +1,4 @@
-"""What DVC knows of trained models: its experiments and the workspace, each with its settings, curves and results."""
+"""The trained models that DVC knows: its experiments and the workspace, with their settings, curves and results."""
 
 import csv
 import json
@@ -17,45 +17,45 @@ from stages.provenance import WORKSPACE, git, run_name, tags
 
 
 class Experiment:
-    """A model that DVC has trained or knew already: the commit of an experiment, or the workspace."""
+    """A trained model: the commit of an experiment, or the workspace."""
 
     def __init__(self, name: str, run_name: str, commit: str | None, baseline: str) -> None:
-        """``commit`` holds its files, None for the files as they lie; ``baseline`` is the commit that it started from."""
+        """``commit`` has its files, None for the workspace; ``baseline`` is the commit that it started from."""
         self.name, self.run_name, self.in_workspace = name, run_name, commit is None
         self._baseline = baseline
         self._files = DVCFileSystem(rev=commit)
 
     @property
     def trained(self) -> bool:
-        """Whether there is a training to tell of."""
+        """Whether it has been trained."""
         return "train" in self._lock and bool(self._read(paths.CURVES)) and (bool(self._card) or not self.in_workspace)
 
     @cached_property
     def tags(self) -> dict[str, str]:
-        """The tags of this model's run; ``model_sha256`` only while DVC's cache has the model's card."""
+        """The tags of its run; ``model_sha256`` only if DVC's cache has the model's card."""
         card = self._card
         found = {"model_sha256": card["sha256"], "data_source": card["data"]["source"]} if card else {}
         return tags(self._baseline, self.name) | found
 
     def params(self) -> dict[str, Any]:
-        """The settings by dotted names, those that a stage ran with before those of params.yaml, and the data's lineage."""
+        """The settings by dotted names, as the stages ran with them or else as in params.yaml, and the data's lineage."""
         settings = flat(yaml(self._read(paths.PARAMS)))
         for stage in self._lock.values():
             settings |= flat(stage.get("params", {}).get(str(paths.PARAMS), {}))
         return settings | flat({"lineage": self._card.get("data", {})})
 
     def points(self) -> Iterator[tuple[str, float, int]]:
-        """Name, value and step of the curves and, where this very model was tested, of the test's results."""
+        """Name, value and step of the curves and, if this very model was evaluated, of its errors."""
         for row in csv.DictReader(self._read(paths.CURVES).splitlines()):
             epoch = int(row.pop("epoch"))
             yield from ((name, float(value), epoch) for name, value in row.items())
-        if self._tested:
+        if self._evaluated:
             yield from ((name, value, 0) for name, value in named_results(json.loads(self._read(paths.METRICS))).items())
 
     def artifacts(self) -> Iterator[str]:
-        """The paths of the model's files and of the pages, as far as they are at hand."""
-        yield from (str(path) for path in (paths.MODEL, paths.CARD) if self._at_hand(path))
-        if self._tested:
+        """The paths of the model's files and of the pages, if available."""
+        yield from (str(path) for path in (paths.MODEL, paths.CARD) if self._available(path))
+        if self._evaluated:
             yield from self._files.find(str(paths.CURVES.parent))
 
     def fetch(self, path: str, folder: Path) -> Path:
@@ -75,8 +75,8 @@ class Experiment:
         return card
 
     @property
-    def _tested(self) -> bool:
-        """Whether the results are of this model: after `dvc exp run train` they are of an older one."""
+    def _evaluated(self) -> bool:
+        """Whether the errors are this model's: after `dvc exp run train` they are an older one's."""
         made, tested = (self._hash(*side) for side in (("train", "outs"), ("evaluate", "deps")))
         return made is not None and made == tested
 
@@ -84,7 +84,7 @@ class Experiment:
         items = self._lock.get(stage, {}).get(side, [])
         return next((item["md5"] for item in items if item["path"] == str(paths.MODEL)), None)
 
-    def _at_hand(self, path: Path) -> bool:
+    def _available(self, path: Path) -> bool:
         try:
             with self._files.open(str(path)):
                 return True
@@ -92,19 +92,19 @@ class Experiment:
             return False
 
     def _read(self, path: Path) -> str:
-        return str(self._files.read_text(str(path))) if self._at_hand(path) else ""
+        return str(self._files.read_text(str(path))) if self._available(path) else ""
 
 
 def yaml(text: str) -> Any:
-    """Parse YAML 1.2, where the ``1e-05`` that DVC writes is a number."""
+    """Parse YAML 1.2, in which the ``1e-05`` that DVC writes is a number."""
     return YAML(typ="safe", pure=True).load(text)
 
 
 def experiments() -> Iterator[Experiment]:
     """DVC's experiments, oldest first, whatever commit they start from, and the workspace.
 
-    DVC keeps an experiment as a commit under ``refs/exps/<its baseline, cut after two digits>/<name>``, also where every
-    stage was skipped; its uncached outs are in that commit.
+    DVC keeps an experiment as a commit under ``refs/exps/<its baseline, cut after two digits>/<name>``, even if every stage was
+    skipped; its uncached outs are in that commit.
     """
     for line in git("for-each-ref", "--sort=committerdate", "--format=%(objectname) %(refname)", "refs/exps/??/*/*").splitlines():
         commit, ref = line.split(" ", 1)

@@ -23,11 +23,11 @@ from stages.provenance import git
 from workflow.check import check_start
 
 RECIPES = Path(__file__).parent.parent / "recipes"
-"""Each file holds settings that go on top of params.yaml; its first line says in a comment what it is."""
+"""Each file has settings that go on top of params.yaml; its first line, a comment, says what it is."""
 
 
 def main() -> None:
-    """Read the command line and become ``dvc exp run``. Exit 2 with one line where that could not end well."""
+    """Read the command line and become ``dvc exp run``. Exit 2 with one line if that would fail."""
     parser = argparse.ArgumentParser(prog="python -m workflow.recipe", description=__doc__, allow_abbrev=False)
     parser.add_argument("recipes", metavar="NAME[,NAME...]", nargs="?", default="", help="files in recipes/, later ones on top")
     parser.add_argument("--queue", action="store_true", help="queue it for `dvc queue start`")
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def listing() -> str:
-    """A line for each recipe: its name, and what the first line of the file says."""
+    """A line for each recipe: its name, and the first line of the file."""
     said = {name: (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").split("\n")[0].lstrip("# ") for name in known()}
     lines = [f"  {name:<{max(map(len, said))}}  {words}" for name, words in said.items()]
     return "\n".join(["make exp RECIPE=NAME runs one of these, RECIPE=NAME,NAME the second on top of the first:", *lines])
@@ -59,9 +59,9 @@ def listing() -> str:
 def experiment(names: list[str], more: list[str], name: str | None, queue: bool, force: bool) -> list[str]:
     """The command for DVC: the recipes ``names``, then the settings ``more``, each as KEY=VALUE.
 
-    Outside a queue it runs in a folder of its own (``--temp``): in the workspace it would leave its settings in params.yaml,
-    and the next recipe would land on top of them. Raises ``UserError`` where a recipe, a setting, or all of them together are
-    refused, and where DVC has an experiment of the name already.
+    Unless queued, it runs in a temporary folder (``--temp``): in the workspace it would leave its settings in params.yaml, and
+    the next recipe would go on top of them. Raises ``UserError`` if a recipe or a setting is not valid, or all of them together
+    are not, or if there is an experiment of that name.
     """
     params = _load(paths.PARAMS)
     legal = flat(params)
@@ -74,7 +74,7 @@ def experiment(names: list[str], more: list[str], name: str | None, queue: bool,
         key = text.partition("=")[0]
         _refuse_unknown(f"-S {text}", key, legal)
         settings[key] = text
-    _tell_of_other_changes(legal, settings)
+    _mention_other_changes(legal, settings)
     sweep = _outcomes(list(settings.values()), more)
     if len(sweep) > 1 and not queue:
         raise UserError(f"{_given(more)}: this makes {len(sweep)} experiments; queue them with QUEUE=1, or write a list as [1,2]")
@@ -100,10 +100,10 @@ def known() -> list[str]:
 
 
 def read(name: str) -> dict[str, Any]:
-    """The settings of a recipe by dotted keys. Raises ``UserError`` where there is no such recipe."""
+    """The settings of a recipe by dotted keys. Raises ``UserError`` if there is no such recipe."""
     if name not in known():
         near = get_close_matches(name, known(), n=1, cutoff=0.0)[0]
-        raise UserError(f"RECIPE={name}: there is no recipe of that name; did you mean {near}? `make exp` lists them")
+        raise UserError(f"RECIPE={name}: there is no such recipe; did you mean {near}? `make exp` lists them")
     return flat(_load(RECIPES / f"{name}.yaml"))
 
 
@@ -117,7 +117,7 @@ def applied(params: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _outcomes(settings: list[str], more: list[str]) -> list[dict[str, Any]]:
-    """params.yaml as DVC will write it; several where values are several, as in ``lr=0.01,0.02``."""
+    """params.yaml as DVC will write it; several for several values, as in ``lr=0.01,0.02``."""
     from dvc.exceptions import InvalidArgumentError
     from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
     from hydra.errors import HydraException
@@ -132,7 +132,7 @@ def _outcomes(settings: list[str], more: list[str]) -> list[dict[str, Any]]:
                 outcomes.append(_load(copy))
         except (HydraException, InvalidArgumentError):
             raise UserError(
-                f"{_given(more)}: DVC cannot read that; write KEY=VALUE, and quotes around a value that has more than "
+                f"{_given(more)}: DVC cannot read that; write KEY=VALUE, with quotes around a value that has more than "
                 "letters, digits and /.-_, as in -S \"data.root='/my (old) photos'\""
             ) from None
     return outcomes
@@ -146,16 +146,16 @@ def _refuse_taken(names: list[str]) -> None:
     head = git("rev-parse", "HEAD")
     for name in names:
         if name in waiting:
-            raise UserError(f'{name} is in the queue already (`dvc queue status`); name this one with ARGS="-n NAME"')
+            raise UserError(f'{name} is already in the queue (`dvc queue status`); rename this one with ARGS="-n NAME"')
         if git("for-each-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}"):
             raise UserError(
-                f'there is an experiment {name} already; name this one with ARGS="-n NAME", or `dvc exp remove {name}` first, '
-                "or run all stages again and replace it with ARGS=-f"
+                f'there already is an experiment {name}; rename this one with ARGS="-n NAME", or `dvc exp remove {name}` first, '
+                "or replace it and run all stages again with ARGS=-f"
             )
 
 
-def _tell_of_other_changes(params: dict[str, Any], settings: dict[str, str]) -> None:
-    """A line where params.yaml is not the last commit's: the recipe does not undo that."""
+def _mention_other_changes(params: dict[str, Any], settings: dict[str, str]) -> None:
+    """Print a line if params.yaml is not the last commit's: the recipe does not undo that."""
     committed = flat(YAML(typ="safe", pure=True).load(git("show", f"HEAD:{paths.PARAMS}")) or params)
     kept = [f"{key}: {_word(value)}" for key, value in params.items() if committed.get(key) != value and key not in settings]
     if kept:
@@ -180,7 +180,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _word(value: Any) -> str:
-    """A value as DVC's ``--set-param`` reads it: JSON, but with single quotes around a text."""
+    """A value as DVC's ``--set-param`` reads it: JSON, but with single quotes around strings."""
     if isinstance(value, list):
         return f"[{','.join(map(_word, value))}]"
     if not isinstance(value, str):

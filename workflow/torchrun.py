@@ -1,4 +1,4 @@
-"""torchrun on this machine alone, without a traceback of its own under what a rank has said already."""
+"""torchrun on this machine, without its own traceback after the message of a rank."""
 
 import logging
 import os
@@ -8,26 +8,26 @@ import sys
 from alexnet.launcher import launch
 
 ONE_MACHINE = ["--nnodes", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"]
-"""What --standalone does, but with a fixed address: torchrun would look up this machine's name, which may not resolve or may
-belong to another machine."""
+"""Like --standalone, but with a fixed address: torchrun would look up this machine's name, which may not resolve or may belong
+to another machine."""
 
 CLUSTER_VARIABLES = ("PET_", "TORCHELASTIC_", "LOGLEVEL", "PYTHON_EXEC", "USE_LIBUV", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE")
-"""Beginnings of the variables that change what torchrun does; a cluster's job leaves them behind. The ranks' own, such as
-RANK and MASTER_ADDR, torchrun sets anew."""
+"""Prefixes of variables that change what torchrun does, and that a cluster's job leaves behind. The ranks' own, such as RANK and
+MASTER_ADDR, are set by torchrun."""
 
 
 def main(arguments: list[str]) -> int:
-    """Run torchrun and give the status to exit with: that of the first rank that failed, 130 after Ctrl-C."""
+    """Run torchrun and return the exit status: that of the first rank that failed, 130 after Ctrl-C."""
     for name in [name for name in os.environ if name.startswith(CLUSTER_VARIABLES)]:
         del os.environ[name]
     launch()
-    # Ranks set their threads themselves; without this torchrun warns that it sets one.
+    # Ranks set their threads themselves; without this, torchrun warns that it sets one.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main as torchrun
 
-    # It writes this machine's name into records that nobody reads; a DNS server that does not answer takes minutes each time.
+    # It writes this machine's name into records that nobody reads; an unresponsive DNS server takes minutes each time.
     socket.getfqdn = lambda name="": name or socket.gethostname()
     logging.disable(logging.ERROR)
     try:
@@ -36,8 +36,8 @@ def main(arguments: list[str]) -> int:
         rank, failure = error.get_first_failure()
         if failure.exitcode < 0:
             name = failure.signal_name()
-            memory = "most likely memory ran out: free some or take a smaller batch_size, and " if name == "SIGKILL" else ""
-            print(f"error: rank {rank} was ended by {name}; {memory}run this again", file=sys.stderr)
+            memory = "most likely the memory was not enough: free some or reduce batch_size, and " if name == "SIGKILL" else ""
+            print(f"error: rank {rank} was killed by {name}; {memory}run this again", file=sys.stderr)
         return failure.exitcode if failure.exitcode > 0 else 1
     except (SignalException, KeyboardInterrupt):
         return 130

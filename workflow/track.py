@@ -1,13 +1,15 @@
 """Send to MLflow the runs that it missed, and experiments whose training DVC had no need to run."""
 
 import os
+import tempfile
+import time
+from pathlib import Path
 
 from alexnet.errors import UserError
-from alexnet.tracking.client import Store
-from alexnet.tracking.completion import complete
+from alexnet.tracking.client import Store, StoredRun
 from stages.command import run
 from stages.paths import main_repository
-from workflow.experiments import experiments
+from workflow.experiments import Experiment, experiments
 
 
 def main() -> None:
@@ -24,6 +26,41 @@ def main() -> None:
         raise UserError(f"{store.describe(error)}; fix that, then run this again") from None
     if not sent:
         print("MLflow has every run")
+
+
+def complete(store: Store, experiment: Experiment) -> str:
+    """Send what the run of ``experiment`` lacks. Returns what was done in words, empty if nothing was missing."""
+    found, tags = run_of(store, experiment), experiment.tags
+    # After `dvc exp run` and `dvc exp apply` the workspace holds an experiment's model, whose run is enough.
+    if not found and experiment.in_workspace and store.runs({"model_sha256": tags["model_sha256"]}):
+        return ""
+    stored = found or store.create(experiment.run_name, tags)
+    now, metrics = int(time.time() * 1000), list(experiment.points())
+    known = {name: stored.steps(name) for name in {name for name, _, _ in metrics}}
+    points = [(name, value, step, now) for name, value, step in metrics if step not in known[name]]
+    missing = {name: value for name, value in tags.items() if name not in stored.found_tags}
+    files = sorted(set(experiment.artifacts()) - stored.files("models") - stored.files("reports"))
+    params = stored.params(experiment.params())
+    if not (params or points or missing or files) and stored.status == "FINISHED":
+        return ""
+    stored.points(points)
+    stored.tags(missing)
+    for path in files:
+        with tempfile.TemporaryDirectory() as folder:
+            stored.artifacts(experiment.fetch(path, Path(folder)), str(Path(path).parent))
+    stored.end("FINISHED")
+    return f"{stored.name}: {'completed' if found else 'sent'}"
+
+
+def run_of(store: Store, experiment: Experiment) -> StoredRun | None:
+    """The run of this experiment and model; else one of its name and commit that was cut off before it had a model's hash."""
+    model, commit = experiment.tags.get("model_sha256"), experiment.tags["git_commit"]
+    same = store.runs({"dvc_experiment": experiment.name})
+    matching = [run for run in same if run.found_tags.get("git_commit") == commit]
+    if model is not None:
+        cut_off = [run for run in matching if "model_sha256" not in run.found_tags and not experiment.in_workspace]
+        matching = [run for run in same if run.found_tags.get("model_sha256") == model] + cut_off
+    return next(iter(matching), None)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Settings of the data: where the images come from and how they are prepared."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from alexnet.config.section import Natural, Positive, Section, key_of
+from alexnet.config.section import Natural, Positive, Section
 from alexnet.config.sources import SOURCES
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -13,10 +13,10 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 class Source(Section):
     """Which images, and how they are divided into train, val and test."""
 
-    source: Annotated[str, key_of(SOURCES)]
+    source: Literal[tuple(SOURCES)]  # type: ignore[valid-type]
     """Where the images come from."""
     root: str | None
-    """Folder with your images, for `folder` and `imagenet`; a relative path starts at the repository."""
+    """Folder with the images (`folder` and `imagenet` only); a relative path is relative to the repository."""
     val_fraction: Fraction
     """Fraction of each class's training images used for validation, if the source has no val split."""
     test_fraction: Fraction
@@ -24,7 +24,7 @@ class Source(Section):
     limit: Positive | None
     """At most this many images per split, spread evenly over the classes; null for all."""
     blends: Positive
-    """`digits` only: pictures made of each training digit."""
+    """Pictures made from each training digit (`digits` only)."""
 
 
 class Rejects(Section):

@@ -11,6 +11,7 @@ class Machine(Section):
     """The section ``machine``."""
 
     workers: Positive | None
-    """Worker processes in pca and preprocess, decoding threads per rank in train; null for one per core, or a rank's share."""
+    """Worker processes in pca and preprocess, decoding threads per rank in train; null for one per core, in train divided by the
+    ranks."""
     checkpoint_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
     """Minutes between checkpoints of a training; null for none."""

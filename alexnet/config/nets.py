@@ -31,57 +31,30 @@ BETWEEN_TOWERS = ("conv3", "fc6", "fc7", "fc8")
 """The layers that read the maps of both of the paper's GPUs."""
 ONE_TOWER = ("activation", "pool", "lrn", "dropout")
 
+# fmt: off
 NETS = {
     "alexnet": NetSpec(
-        title="AlexNet",
-        description="The net of Krizhevsky, Sutskever and Hinton (2012)",
-        crops=(227, 224),
-        cuts=BETWEEN_TOWERS,
-        switches=SWITCHES,
-        recipe=None,
-        parameters=60_965_224,
+        "AlexNet", "The net of Krizhevsky, Sutskever and Hinton (2012)",
+        crops=(227, 224), cuts=BETWEEN_TOWERS, switches=SWITCHES, recipe=None, parameters=60_965_224,
     ),
     "alexnet-simplified": NetSpec(
-        title="Simplified AlexNet",
-        description="The net of Krizhevsky, Sutskever and Hinton (2012) in one tower, its first maps of 54×54",
-        crops=(224,),
-        cuts=BETWEEN_TOWERS,
-        switches=ONE_TOWER,
-        recipe="simplified",
-        parameters=46_787_978,
-        classes=10,
+        "Simplified AlexNet", "The net of Krizhevsky, Sutskever and Hinton (2012) in one tower, its first maps of 54×54",
+        crops=(224,), cuts=BETWEEN_TOWERS, switches=ONE_TOWER, recipe="simplified", parameters=46_787_978, classes=10,
     ),
     "alexnet-owt": NetSpec(
-        title="torchvision's AlexNet",
-        description="The net that torchvision has as alexnet, one tower of Krizhevsky's “One weird trick” (2014)",
-        crops=(224,),
-        cuts=BETWEEN_TOWERS,
-        switches=("activation", "dropout"),
-        recipe="torchvision",
-        parameters=61_100_840,
+        "torchvision's AlexNet", "The net that torchvision has as alexnet, one tower of Krizhevsky's “One weird trick” (2014)",
+        crops=(224,), cuts=BETWEEN_TOWERS, switches=("activation", "dropout"), recipe="torchvision", parameters=61_100_840,
     ),
     "alexnet-32": NetSpec(
-        title="AlexNet-32",
-        description=(
-            "The net of Krizhevsky, Sutskever and Hinton (2012) for small images, its layers narrower and its kernels smaller"
-        ),
-        crops=(28, 32),
-        cuts=BETWEEN_TOWERS,
-        switches=SWITCHES,
-        recipe="cifar10-32",
-        parameters=2_163_914,
-        classes=10,
+        "AlexNet-32",
+        "The net of Krizhevsky, Sutskever and Hinton (2012) for small images, its layers narrower and its kernels smaller",
+        crops=(28, 32), cuts=BETWEEN_TOWERS, switches=SWITCHES, recipe="cifar10-32", parameters=2_163_914, classes=10,
     ),
     "cifar-four-layer": NetSpec(
-        title="Four-layer net",
-        description=(
-            "A small net of Krizhevsky, Sutskever and Hinton's kind for CIFAR-10: three convolutions and a fully connected layer"
-        ),
-        crops=(32, 28, 24),
-        cuts=("conv2", "conv3", "fc4"),
-        switches=("activation", "pool", "lrn"),
-        recipe="cifar-four-layer",
-        parameters=89_578,
-        classes=10,
+        "Four-layer net",
+        "A small net of Krizhevsky, Sutskever and Hinton's kind for CIFAR-10: three convolutions and a fully connected layer",
+        crops=(32, 28, 24), cuts=("conv2", "conv3", "fc4"), switches=("activation", "pool", "lrn"), recipe="cifar-four-layer",
+        parameters=89_578, classes=10,
     ),
 }
+# fmt: on

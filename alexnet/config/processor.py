@@ -1,4 +1,4 @@
-"""Whether this machine computes in bfloat16, found out without torch."""
+"""Whether this machine has instructions for bfloat16, without asking torch."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 from alexnet.errors import UserError
 
 FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
-"""The instructions by Linux's names: two of x86-64, one of arm64."""
+"""Linux's names of the instructions: two of x86-64, one of arm64."""
 TOO_LOW = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
-"""Values of ``ONEDNN_MAX_CPU_ISA`` that keep oneDNN, whose kernels torch computes with, from such instructions."""
+"""Values of ``ONEDNN_MAX_CPU_ISA`` that keep oneDNN, whose kernels torch uses, from such instructions."""
 
 
 def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -22,20 +22,20 @@ def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def may_have_gpu(devices: Path = Path("/dev")) -> bool:
-    """Whether there are signs of a GPU that the training may use; only CUDA itself knows whether it can."""
+    """Whether there may be a GPU to train on; only CUDA knows for sure."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     return not hidden and (any(devices.glob("nvidia[0-9]*")) or (devices / "dxg").exists())
 
 
 def refuse_emulation(precision: str, supported: bool | None = None) -> None:
-    """Raise ``UserError`` for a training in bfloat16 that would be emulated, some twenty times slower than float32.
+    """Raise ``UserError`` if bfloat16 would be emulated, some twenty times slower than float32.
 
-    ``supported``: whether the training's device computes in bfloat16; None where that is still to be found out.
+    ``supported``: whether the training's device computes in bfloat16; None if that is not known yet.
     """
     if supported is None:
         supported = has_bfloat16() or may_have_gpu()
     if precision == "bfloat16" and not supported:
         raise UserError(
-            f"params.yaml: precision: bfloat16 is refused: neither the processor ({', '.join(FLAGS)}) nor a GPU has instructions "
-            "for it here, or ONEDNN_MAX_CPU_ISA forbids them, and emulated it is slow; set precision: float32"
+            f"params.yaml: precision: bfloat16 is not supported here: neither the processor ({', '.join(FLAGS)}) nor a GPU has "
+            "instructions for it, or ONEDNN_MAX_CPU_ISA disables them, and emulation is slow; set precision: float32"
         )

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from alexnet.errors import UserError
 
@@ -28,18 +27,6 @@ class Section(BaseModel):
             return cls.model_validate(mapping)
         except ValidationError as error:
             raise UserError("\n".join(_sentence(problem) for problem in error.errors())) from None
-
-
-def key_of(table: Mapping[str, Any]) -> AfterValidator:
-    """For ``Annotated``: the value must be a key of ``table``, a registry."""
-
-    def check(value: str) -> str:
-        if value not in table:
-            *others, last = map(repr, table)
-            raise PydanticCustomError("literal_error", "should be {keys}", {"keys": f"{', '.join(others)} or {last}"})
-        return value
-
-    return AfterValidator(check)
 
 
 def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from alexnet.config.nets import NETS
-from alexnet.config.section import Natural, Positive, Section, key_of
+from alexnet.config.section import Natural, Positive, Section
 
 ONE_STAGE_PER_RANK = ("GPipe", "1F1B")
 ANY_STAGES_PER_RANK = ("Interleaved1F1B", "InterleavedZeroBubble")
@@ -22,40 +22,40 @@ class Pipeline(Section):
     cuts: Annotated[tuple[str, ...], Field(strict=False)]
     """Layers before which the net is cut into stages. The number of stages must be a multiple of the ranks."""
     schedule: Literal["InterleavedZeroBubble", "Interleaved1F1B", "1F1B", "GPipe"]
-    """Order of the forward and backward passes. 1F1B and GPipe run one stage per rank, the interleaved ones any number."""
+    """Order of the forward and backward passes. `1F1B` and `GPipe` run one stage per rank, the other two any number."""
     microbatches: Positive
-    """Equal parts that a batch is divided into."""
+    """Parts of equal size that a batch is divided into."""
 
 
 class Training(Section):
     """The keys at the top level of params.yaml: what is trained, and how."""
 
     seed: Annotated[int, Field(ge=0, lt=2**62)]
-    """All random numbers are functions of it."""
-    model: Annotated[str, key_of(NETS)]
-    """The net. Nets other than the first need other switches and crops, which a recipe sets."""
+    """Seed of all random numbers."""
+    model: Literal[tuple(NETS)]  # type: ignore[valid-type]
+    """The net. All but the first need other switches and crops, which their recipes set."""
     classes: Positive | None
-    """Outputs of the net; null for as many as the data has."""
+    """Classes of the net; null for as many as the data has."""
     init_from: str | None
     """A trained model of the same net to start from; null for initial weights."""
 
     activation: Literal["relu", "tanh", "sigmoid"] | None
-    """Nonlinearity after each layer but the last."""
+    """Activation after each layer except the last."""
     pool: Literal["overlapping", "plain"] | None
-    """Pooling windows: 3×3 with stride 2, which overlap, or 2×2."""
+    """Pooling windows: 3×3 with stride 2, which overlap, or 2×2 with stride 2."""
     lrn: Literal["paper", "code", "off"] | None
     """Local response normalisation: alpha as printed, alpha / n as in the authors' code, or none."""
     lrn_scope: Literal["tower", "all"] | None
     """The maps that the normalisation sums over: those of the same tower, or all."""
     towers: Literal[2, 1] | None
-    """Groups in conv2, conv4 and conv5: the paper's two GPUs, or one."""
+    """Towers, as groups in conv2, conv4 and conv5; the paper has one per GPU."""
     dropout: Literal["classic", "inverted", "off"] | None
-    """`classic` halves outputs in evaluation, `inverted` doubles the kept ones in training."""
+    """`classic` halves the outputs in evaluation, `inverted` doubles the kept outputs in training."""
 
     crop_size: Positive
     """Side of the crops in pixels. 227 needs no padding in the paper's net; 224 is padded by 3 on the right and bottom."""
     crop_padding: Natural
-    """Pixels of the mean's colour around each image that crops may reach into; 0 in the paper."""
+    """Pixels around each image, in the mean's colour, that crops may reach into; 0 in the paper."""
     mean: Literal["image", "channel"]
     """What is subtracted from the pixels: the mean image, or its mean colour."""
     scale: Literal[255, "unit"]
@@ -63,12 +63,12 @@ class Training(Section):
     flip: bool | None
     """Mirror images at random in training and in the ten crops; null for the source's own (false for digits, else true)."""
     color_noise: AtLeastZero
-    """Standard deviation of the weights on the RGB eigenvectors; 0 is off."""
+    """Standard deviation of the random weights on the RGB eigenvectors; 0 for no colour noise."""
     color_noise_scale: Literal["stdev", "eigenvalues"]
-    """What the weights multiply: √λ as in the authors' code, or λ as printed, which fits pixels in 0..1."""
+    """What these weights multiply: √λ as in the authors' code, or λ as printed, which fits pixels in 0..1."""
 
     init: Literal["paper", "code", "kaiming", "xavier", "torch", "cifar-code"]
-    """Initial weights: the paper's N(0, 0.01) and biases of one, the authors' code's, or others'."""
+    """Initial weights and biases. `code` and `cifar-code` are those of the authors' code for the large and the small net."""
     optimizer: Literal["sgd", "torch_sgd", "adam", "adamw"]
     """`sgd` is the paper's, whose velocity includes the learning rate; torch's keeps the rate outside."""
     lr: AboveZero
@@ -76,11 +76,11 @@ class Training(Section):
     momentum: Annotated[float, Field(ge=0, lt=1)]
     """Fraction of the velocity kept from step to step; Adam's beta1."""
     weight_decay: AtLeastZero
-    """Decay of the weights."""
+    """Weight decay."""
     bias_lr_mult: AboveZero
     """The biases' learning rate as a multiple of `lr`; 2 in the authors' code."""
     bias_decay: AtLeastZero | None
-    """Decay of the biases; null for that of the weights, 0 in the authors' code."""
+    """Weight decay of the biases; null for the same as the weights, 0 in the authors' code."""
     batch_size: Positive
     """Images per step."""
     epochs: Positive
@@ -88,10 +88,10 @@ class Training(Section):
     early_stop: Positive | None
     """End after this many epochs without a better validation error; null for never."""
     lr_schedule: Literal["plateau", "milestones", "step", "cosine", "constant"]
-    """When the rate drops: on a plateau of the validation error (at most three times), after given epochs, after every few
-    epochs, along half a cosine to zero, never."""
+    """How the rate falls: when the validation error stops improving (at most three times), after given epochs, every few epochs,
+    along half a cosine to zero, or not at all."""
     lr_factor: Annotated[float, Field(gt=0, lt=1)]
-    """What a drop multiplies the rate with."""
+    """Factor by which each drop multiplies the rate."""
     lr_patience: Positive
     """`plateau` only: epochs without a better validation error before a drop."""
     lr_milestones: Annotated[tuple[Positive, ...], Field(strict=False)]
@@ -101,8 +101,8 @@ class Training(Section):
     keep: Literal["last", "best"]
     """The epoch whose weights are kept: the last, or the one with the lowest validation error."""
     precision: Literal["float32", "bfloat16"]
-    """Of the activations; weights, gradients, updates and the loss are always float32. `bfloat16` needs a GPU or a CPU with
-    instructions for it, and is rejected elsewhere."""
+    """Precision of the activations; weights, their gradients and updates, and the loss are always float32. `bfloat16` needs a GPU
+    or a CPU with instructions for it, and is rejected elsewhere."""
     threads: Positive
-    """CPU threads per rank. Part of the recipe: CPU kernels sum in an order that depends on it."""
+    """CPU threads per rank. Changes the last bits of numbers, as the order in which CPU kernels sum depends on it."""
     pipeline: Pipeline

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def views(images: Tensor, side: int, flip: bool) -> Iterator[Tensor]:
-    """The centre and the four corners, then their mirror images where ``flip`` holds (paper, section 4.1).
+    """The centre and the four corners, then their mirror images if ``flip`` (paper, section 4.1).
 
     (N, 3, size, size) in, five or ten times (N, 3, side, side) out; the centre crop is the first.
     """

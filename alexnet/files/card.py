@@ -1,22 +1,20 @@
 """``models/alexnet.json``, the card of a trained model: what its weights alone do not say."""
 
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any, Self
 
 from alexnet.errors import UserError
 from alexnet.files.eigenbasis import Eigenbasis
-from alexnet.files.whole import read_json, write_json
+from alexnet.files.record import Record
+from alexnet.files.whole import read_json
 
 FORMAT = 1
 """The version of the card's format, raised when a field changes its meaning."""
 
 
-class Lineage(BaseModel):
+class Lineage(Record):
     """Where the images of a training came from."""
 
-    model_config = ConfigDict(frozen=True)
     source: str
     images: dict[str, int]
     """Of each split."""
@@ -26,10 +24,9 @@ class Lineage(BaseModel):
     """Over the hashes of each split's shards."""
 
 
-class Card(BaseModel):
+class Card(Record):
     """The content of the card."""
 
-    model_config = ConfigDict(frozen=True)
     format: int
     net: str
     classes: list[str]
@@ -54,21 +51,14 @@ class Card(BaseModel):
     sha256: str
     """Of the file with the weights."""
 
-
-def write_card(path: Path, card: Card) -> None:
-    """Write ``card`` as JSON."""
-    write_json(path, card.model_dump())
-
-
-def read_card(path: Path) -> Card:
-    """Read a model's card. Raises ``UserError`` if it is missing, damaged or of another format."""
-    content = read_json(path)
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT and isinstance(content, dict) and "net" in content:
-        age = "an older" if found is None or found < FORMAT else "a newer"
-        raise UserError(f"{path} was written by {age} version (format {found}, not {FORMAT}); train again, or use that version")
-    try:
-        return Card.model_validate(content)
-    except ValidationError as error:
-        field = ".".join(map(str, error.errors()[0]["loc"]))
-        raise UserError(f"{path} is not a model's card: {field} is missing or wrong; train again to write it") from None
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a model's card. Raises ``UserError`` if it is missing, damaged or of another format."""
+        content = read_json(path)
+        found = content.get("format", 0) if isinstance(content, dict) and "net" in content else FORMAT
+        if isinstance(found, int) and found != FORMAT:
+            age = "an older" if found < FORMAT else "a newer"
+            raise UserError(
+                f"{path} was written by {age} version (format {found}, not {FORMAT}); train again, or use that version"
+            )
+        return super().read(path)

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and their hashes."""
+"""Files that appear whole or not at all, JSON, and hashes."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from alexnet.errors import UserError
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open ``path`` for binary writing; it appears under its name when the block ends well, and not at all otherwise."""
+    """Open ``path`` for binary writing; the file appears when the block ends without an error, and not at all otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -38,12 +38,12 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` as indented JSON in the order of its keys; NaN and infinity are refused (``ValueError``)."""
+    """Write ``content`` as indented JSON in the order of its keys; NaN and infinity raise ``ValueError``."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises ``UserError`` where it is missing or damaged."""
+    """Read a JSON file. Raises ``UserError`` if it is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

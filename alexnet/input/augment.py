@@ -1,4 +1,4 @@
-"""Random crops, mirror images and colour noise, drawn as functions of (seed, epoch, image); and from pixels to inputs."""
+"""Random crops, mirror images and colour noise as functions of (seed, epoch, image); and from pixels to inputs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ def order(seed: int, epoch: int, images: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Views:
-    """Which part of each image is seen, and how: one row an image."""
+    """Which part of each image is seen, and how: one row per image."""
 
     top: NDArray[np.int64]
     """First row of the crop, in pixels."""
@@ -39,10 +39,10 @@ def random_views(seed: int, epoch: int, images: int, margin: int, flip: bool, no
     """Draw the views of an epoch (paper, section 4.1): a random crop, mirrored with probability 1/2, and colour noise.
 
     ``margin``: side of the padded image minus side of the crop, in pixels. ``noise``: (3, 3), see
-    ``alexnet.input.colors.color_axes``; each image's noise is its sum of columns weighted by draws from N(0, 1), redrawn in each
-    epoch.
+    ``alexnet.input.colors.color_axes``; an image's noise is the sum of its columns, weighted by new draws from N(0, 1)
+    in each epoch.
     """
-    # A row of uniform numbers an image: its draws do not depend on how many images follow.
+    # A row of uniform numbers per image: its draws do not depend on how many images follow.
     uniform = np.random.Generator(np.random.Philox(key=[seed, 2 * epoch + 1])).random((images, 6))
     top, left = (uniform[:, :2] * (margin + 1)).astype(np.int64).T
     weights = ndtri(np.maximum(uniform[:, 3:], 2**-53))
@@ -64,7 +64,7 @@ class Normalization:
     scale: Tensor
     """float32 (3,), divided by after that."""
     padding: int = 0
-    """Pixels around the square, of the mean's colour, that crops may reach into."""
+    """Pixels of the mean's colour around the square that crops may reach into."""
 
     @classmethod
     def of(cls, mean: Tensor, scale: list[float], padding: int, device: torch.device) -> "Normalization":
@@ -74,7 +74,7 @@ class Normalization:
 
     @cached_property
     def padded(self) -> tuple[Tensor, Tensor]:
-        """The mean of the padded square, and its mirror image; a padded square is 0 where this is, so that the difference is."""
+        """The mean of the padded square, and its mirror image; the padding is 0 in both the square and the mean."""
         mean = F.pad(self.mean, (0, 0, *(4 * [self.padding])))
         return mean, mean.flip(1)
 
@@ -89,13 +89,13 @@ def apply(crops: Iterable[Tensor], views: Views, normalization: Normalization, o
     """Subtract the mean, mirror, add the noise and scale: one image after the other, while the cache holds it.
 
     ``crops``: uint8 (side, side, 3), cut from padded squares at the views' places but not yet mirrored. ``out``: float32
-    (N, side, side, 3), filled in, on the crops' device; None for a new one. Gives it as (N, 3, side, side).
+    (N, side, side, 3), filled in, on the crops' device; None for a new one. Returns it as (N, 3, side, side).
     """
     if out is None:
         crops = list(crops)
         out = torch.empty((len(crops), *crops[0].shape), device=crops[0].device)
     side = out.shape[1]
-    # A line of pixels is repeated, not a pixel: torch is slow where what it repeats is short.
+    # Repeat a line of pixels, not a pixel: torch is slow at repeating something short.
     lines = torch.from_numpy(np.repeat(views.noise[:, None], side, 1)).to(out.device)
     scale = normalization.scale.expand(side, 3).contiguous()
     noisy, scaled = bool(views.noise.any()), bool((scale != 1).any())
@@ -110,7 +110,7 @@ def apply(crops: Iterable[Tensor], views: Views, normalization: Normalization, o
 
 
 def apply_together(crops: Tensor, views: Views, normalization: Normalization) -> Tensor:
-    """What ``apply`` gives, bit by bit, made of all images at once: a GPU wants few large things to do.
+    """The same as ``apply``, bit by bit, for all images at once: a GPU prefers few large operations.
 
     (N, side, side, 3) in, (N, 3, side, side) out.
     """

@@ -1,4 +1,4 @@
-"""What the statistics of the training pixels are used for: what is subtracted, what is divided by, the colour noise."""
+"""What the statistics of the training pixels are used for: mean subtraction, scaling, colour noise."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ NOISE_SCALES: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = 
 """From eigenvalues, on the 0-255 scale, to grey levels.
 
 The paper's formula multiplies by the eigenvalue, its authors' code by its root. The root has the unit of a pixel, on any scale.
-The eigenvalue has that unit's square: taken literally on 0-255 it drowns the image, so it is meant for pixels in 0..1.
+The eigenvalue has the square of that unit: on 0-255 it would drown the image, so it must be meant for pixels in 0..1.
 """
 
 
@@ -29,7 +29,7 @@ def mean_of(image: NDArray[np.float32], mean: str) -> NDArray[np.float32]:
 def scale_of(covariance: NDArray[np.float64], scale: str | int) -> list[float]:
     """What centred pixels are divided by, RGB: 1, or the standard deviations in the covariance (3, 3) of the pixels.
 
-    A channel of one value only is left as it is.
+    A channel with a single value is left as it is.
     """
     deviations = np.sqrt(np.diag(covariance)) if SCALES[scale] else np.ones(3)
     return [float(deviation) or 1.0 for deviation in deviations]

@@ -1,4 +1,4 @@
-"""The shards as training reads them: the JPEG of any image, through memory maps."""
+"""Read the shards: the JPEG of any image, through memory maps."""
 
 import mmap
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet.files.shard_index import INDEX, ShardMeta, damaged, read_meta
+from alexnet.errors import UserError
+from alexnet.files.shard_index import INDEX, META, ShardMeta
 
 
 class Shards:
@@ -16,22 +17,22 @@ class Shards:
     def __init__(self, folder: Path, split: str) -> None:
         """Open the index of ``split``. Raises ``UserError`` if a file is missing or damaged."""
         self.folder, self.split = folder, split
-        self.meta: ShardMeta = read_meta(folder)
+        self.meta = ShardMeta.read(folder / META)
         described = self.meta.splits[split]
         self._files = [folder / shard.file for shard in described.shards]
         for path, shard in zip(self._files, described.shards, strict=True):
             if not path.is_file() or path.stat().st_size != shard.bytes:
-                raise damaged(path)
+                raise _damaged(path)
         self._open()
         if self._index.dtype != INDEX or len(self) != described.images:
-            raise damaged(folder / f"{split}.npy")
+            raise _damaged(folder / f"{split}.npy")
 
     def _open(self) -> None:
         path = self.folder / f"{self.split}.npy"
         try:
             self._index: NDArray[Any] = np.load(path, mmap_mode="r")
         except (OSError, ValueError, EOFError):
-            raise damaged(path) from None
+            raise _damaged(path) from None
         self._maps: dict[int, memoryview] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -63,3 +64,7 @@ class Shards:
             with self._files[shard].open("rb") as file:
                 self._maps[shard] = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         return self._maps[shard][offset : offset + int(entry["length"])]
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(f"{path} is missing or damaged; run `dvc repro -f -s preprocess` to make it again")

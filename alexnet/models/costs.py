@@ -1,4 +1,4 @@
-"""What a net costs: the parameters and multiply-accumulates of each layer that has weights."""
+"""What a net costs: parameters and multiply-accumulates of each layer with weights."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Cost:
 
 
 def costs(net: Network, crop_size: int) -> dict[str, Cost]:
-    """The cost of each weighted layer of ``net``, by name, for crops of ``crop_size`` pixels. Shapes alone are computed."""
+    """The cost of each layer of ``net`` with weights, by name, for crops of ``crop_size`` pixels; only shapes are computed."""
     found = {}
     maps = torch.empty(1, 3, crop_size, crop_size, device="meta")
     for name, layer in net.named_children():
@@ -34,9 +34,9 @@ def costs(net: Network, crop_size: int) -> dict[str, Cost]:
 
 
 def training_flops(net: Network, crop_size: int) -> int:
-    """Floating point operations of one image's training step: forward, and backward for weights and for inputs.
+    """Floating-point operations of one image's training step: forward, and backward for weights and for inputs.
 
-    Two for each multiply-accumulate of the weighted layers; the first of them needs no gradient of its input.
+    Two per multiply-accumulate of layers with weights; the first of these needs no gradient of its input.
     """
     macs = [cost.macs for cost in costs(net, crop_size).values()]
     return 2 * (3 * sum(macs) - macs[0])

@@ -8,10 +8,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 ONES = ("conv2", "conv4", "conv5", "fc6", "fc7")
-"""The layers whose biases begin at 1, so that their ReLUs begin with positive inputs (paper, section 5)."""
+"""The layers whose biases start at 1, so that their ReLUs start with positive inputs (paper, section 5)."""
 
 Init = Callable[[str, Tensor, Tensor, Generator], None]
-"""Fills a layer in place: its name, weight (out, in, ...), bias (out,) and random stream."""
+"""Fills a layer in place, given its name, weight (out, in, ...), bias (out,) and random stream."""
 
 
 def paper(name: str, weight: Tensor, bias: Tensor, stream: Generator) -> None:
@@ -39,7 +39,7 @@ def xavier(name: str, weight: Tensor, bias: Tensor, stream: Generator) -> None:
 
 
 def as_torch(name: str, weight: Tensor, bias: Tensor, stream: Generator) -> None:
-    """Weights and biases uniform within ±1 / √inputs: what torch's layers begin with, and torchvision's net."""
+    """Weights and biases uniform within ±1 / √inputs: the initial weights of torch's layers, and of torchvision's net."""
     bound = 1 / math.sqrt(weight[0].numel())
     weight.uniform_(-bound, bound, generator=stream)
     bias.uniform_(-bound, bound, generator=stream)
@@ -65,8 +65,8 @@ INITS: dict[str, Init] = {
 def initialize(net: nn.Sequential, init: str, seed: int) -> None:
     """Give ``net`` its initial weights, in place, on the CPU.
 
-    Each layer has a random stream of its own, a function of the seed and its name, drawn on the CPU: a slice of the net gets
-    the weights that the whole net gets, on any device.
+    Each layer has its own random stream, a function of the seed and its name, so a slice of the net gets the weights that the
+    whole net gets.
     """
     net.to_empty(device="cpu")
     for name, layer in net.named_children():

@@ -1,5 +1,4 @@
-"""The layers that a net may vary, by the settings' names; and the two that torch has not: normalisation over a tower's maps, and
-dropout by row."""
+"""The layers by which nets may vary, by the settings' names, and two that torch lacks: normalisation by tower, dropout by row."""
 
 from contextlib import nullcontext
 from functools import wraps
@@ -9,13 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def _as_it_comes(function):  # type: ignore[no-untyped-def]
+def _without_autocast(function):  # type: ignore[no-untyped-def]
     """Run a method of an autograd function without autocast."""
 
     @wraps(function)
     def run(ctx, tensor, *rest):  # type: ignore[no-untyped-def]
         device = tensor.device.type
-        casting = torch.amp.is_autocast_available(device)  # there is none for meta tensors
+        casting = torch.amp.is_autocast_available(device)  # meta tensors have none
         with torch.autocast(device, enabled=False) if casting else nullcontext():
             return function(ctx, tensor, *rest)
 
@@ -32,7 +31,7 @@ class LocalResponseNorm(nn.Module):
     def __init__(self, towers: int, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0) -> None:
         super().__init__()
         if beta != 0.75:
-            raise ValueError(f"beta={beta} is not supported: the power is taken as two square roots, which give 0.75 alone")
+            raise ValueError(f"beta={beta} is not supported: the power is taken by two square roots")
         self.towers, self.size, self.alpha, self.k = towers, size, alpha, k
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -55,7 +54,7 @@ class _LocalResponseNorm(torch.autograd.Function):
     """
 
     @staticmethod
-    @_as_it_comes
+    @_without_autocast
     def forward(ctx, maps, window, k, towers):  # type: ignore[no-untyped-def]
         scale = F.conv2d(maps * maps, window, groups=towers).add_(k)
         power = scale.rsqrt()
@@ -65,7 +64,7 @@ class _LocalResponseNorm(torch.autograd.Function):
         return maps * power
 
     @staticmethod
-    @_as_it_comes
+    @_without_autocast
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         maps, window, scale, power = ctx.saved_tensors
         direct = gradient * power
@@ -74,9 +73,9 @@ class _LocalResponseNorm(torch.autograd.Function):
 
 
 class Dropout(nn.Module):
-    """Dropout (paper, section 4.2): a mask in training, outputs times ``1 - p`` in the test.
+    """Dropout (paper, section 4.2): a mask in training, outputs times ``1 - p`` in evaluation.
 
-    The inverted form divides by ``1 - p`` in training instead, and leaves the test alone. Which units drop is a function of
+    The inverted form divides by ``1 - p`` in training instead, and does nothing in evaluation. Which units drop is a function of
     ``key`` (the seed and the layer) and of each row's number alone, so it depends neither on how a batch is divided nor on
     which process draws it. Activations (N, units) and rows (N,) in; (N, units) out.
     """
@@ -89,7 +88,7 @@ class Dropout(nn.Module):
         if not self.training:
             return activations if self.inverted else activations * (1 - self.p)
         if rows is None:
-            raise ValueError("dropout draws by the rows' numbers: give the net rows=, an int64 tensor (N,)")
+            raise ValueError("dropout draws by the rows' numbers: call the net with rows=, an int64 tensor (N,)")
         units = torch.arange(activations.shape[1], device=activations.device)
         stream = mix(rows + mix(torch.tensor(self.key, device=rows.device)))
         uniform = mix(stream[:, None] + units) & 0xFFFFFF
@@ -113,12 +112,12 @@ def _signed(word: int) -> int:
 
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
-"""Which follow each layer but the last."""
+"""Applied after each layer but the last."""
 POOLS = {"overlapping": (3, 2), "plain": (2, 2)}
 """Side and stride of a pooling window, in pixels (paper, section 3.4)."""
 ALPHAS = {"paper": 1e-4, "code": 1e-4 / 5, "off": None}
-"""The normalisation's alpha: as printed; divided by the five maps of the sum, as the authors' code has it; no normalisation."""
+"""Alpha of the normalisation: as printed; divided by the five maps of the sum, as in the authors' code; none."""
 SCOPES = {"tower": True, "all": False}
-"""Whether the normalisation's sum keeps to the maps of one tower."""
+"""Whether the normalisation sums over the maps of one tower only."""
 INVERTED = {"classic": False, "inverted": True, "off": None}
-"""Whether dropout scales in training and not in the test; None for no dropout."""
+"""Whether dropout scales in training instead of in evaluation; None for no dropout."""

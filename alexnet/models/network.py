@@ -1,4 +1,4 @@
-"""A net: a flat sequence of named layers, and the switches by which it varies."""
+"""A net: a flat sequence of named layers, and the switches by which it may vary."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ class Network(nn.Sequential):
 
     ``forward`` takes images (N, 3, size, size), centred and scaled (or what the first layer of a slice takes), and, in
     training, ``rows``: an int64 tensor (N,) with a number for each row that no other row of the training has, by which
-    dropout draws. It gives logits (N, classes), or what the last layer of a slice gives.
+    dropout draws. It returns logits (N, classes), or what the last layer of a slice returns.
     """
 
     def __init__(self, layers: Iterable[tuple[str, nn.Module]] | OrderedDict[str, nn.Module]) -> None:
@@ -37,7 +37,7 @@ class Network(nn.Sequential):
 
 
 def dry_run(net: Network, inputs: Tensor) -> Tensor:
-    """What ``net`` makes of ``inputs`` in test mode, both on the meta device: shapes without numbers, at no cost."""
+    """The outputs of ``net`` in evaluation mode, on the meta device: shapes without numbers, at no cost."""
     weights = {name: parameter.to("meta") for name, parameter in net.named_parameters()}
     training = net.training
     outputs: Tensor = functional_call(net.eval(), weights, inputs)
@@ -47,7 +47,7 @@ def dry_run(net: Network, inputs: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Switches:
-    """The layers that may vary. A net takes those that it has; see params.yaml for the values."""
+    """The layers that may vary; see params.yaml for the values. A net uses those that it has."""
 
     activation: str | None
     pool: str | None
@@ -60,16 +60,16 @@ class Switches:
 
     @classmethod
     def of(cls, settings: dict[str, Any]) -> "Switches":
-        """From settings by name; others are left alone."""
+        """From settings by name; others are ignored."""
         return cls(**{name: settings[name] for name in cls.__dataclass_fields__})
 
     @property
     def groups(self) -> int:
-        """Groups of a convolution whose maps stay in their tower."""
+        """Groups of a convolution that stays within its tower."""
         return self.towers or 1
 
     def act(self, number: int) -> Layers:
-        """The activation behind layer ``number``."""
+        """The activation after layer ``number``."""
         assert self.activation is not None
         return [(f"{self.activation}{number}", ACTIVATIONS[self.activation]())]
 
@@ -96,7 +96,7 @@ class Switches:
         return [] if inverted is None else [(f"drop{number}", Dropout(0.5, key, inverted))]
 
     def values(self, layers: Layers) -> int:
-        """How many values an image has behind ``layers``."""
+        """How many values an image has after ``layers``."""
         # These keep the shape, and on the meta device they would load torch's compiler, which takes a second.
         keeping = (*ACTIVATIONS.values(), LocalResponseNorm)
         shaping = [(name, layer) for name, layer in layers if not isinstance(layer, keeping)]

@@ -1,4 +1,4 @@
-"""A trained model on disk: safetensors with the whole net's weights and the mean image, and its card beside it."""
+"""A trained model on disk: safetensors with the weights of the whole net and the mean image."""
 
 from pathlib import Path
 from pickle import UnpicklingError
@@ -22,14 +22,14 @@ def save_weights(path: Path, weights: dict[str, Tensor], mean: Tensor) -> str:
 
 
 def load_model(path: Path, card: Card) -> tuple[Network, Tensor]:
-    """The net with its trained weights, in test mode on the CPU, and the mean image (3, size, size).
+    """The net with its trained weights, in evaluation mode on the CPU, and the mean image (3, size, size).
 
-    Raises ``UserError`` where the file is missing, is not the card's, or does not hold the net's tensors.
+    Raises ``UserError`` if the file is missing, is not the card's, or does not hold the net's tensors.
     """
     if not path.is_file():
-        raise UserError(f"{path} is missing; run `dvc repro` to train it, or name a model with --model")
+        raise UserError(f"{path} is missing; run `dvc repro` to train it, or choose a model with --model")
     if sha256_of(path) != card.sha256:
-        raise UserError(f"{path} is not the file that its card describes; put back the pair that a training wrote")
+        raise UserError(f"{path} is not the file that its card describes; restore the pair that a training wrote")
     try:
         tensors = load_file(path)
         mean = tensors.pop("mean")
@@ -51,14 +51,14 @@ TORCHVISION = {
     "classifier.4": "fc7",
     "classifier.6": "fc8",
 }
-"""torchvision's names of its ``alexnet``'s layers, and ours."""
+"""torchvision's names of the layers of its ``alexnet``, and ours."""
 
 
 def start_from(path: Path, net: Network) -> str:
-    """Give ``net``, in place, the weights of a trained model; its last layer only where that has as many classes.
+    """Give ``net``, in place, the weights of a trained model; its last layer only if that has as many classes.
 
     ``path``: a model of ours (``.safetensors``), or torchvision's published weights of ``alexnet`` (``.pth``) for
-    ``alexnet-owt``. Gives the SHA-256 of the file. Raises ``UserError`` where it is missing, damaged or of another net.
+    ``alexnet-owt``. Returns the file's SHA-256. Raises ``UserError`` if it is missing, damaged or of another net.
     """
     tensors = _read_tensors(path)
     last = net.weighted[-1]
@@ -71,7 +71,7 @@ def start_from(path: Path, net: Network) -> str:
             raise UserError(f"init_from: {path} is of another net: its {name} is {found}, not {tuple(wanted[name].shape)}")
     unknown = sorted(tensors.keys() - wanted.keys())
     if unknown:
-        raise UserError(f"init_from: {path} is of another net: it has {unknown[0]}, which the net of `model` has not")
+        raise UserError(f"init_from: {path} is of another net: it has {unknown[0]}, which the net of `model` lacks")
     net.load_state_dict({name: tensors[name] for name in taken}, strict=False)
     return sha256_of(path)
 
@@ -86,10 +86,10 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         layers = (name.rpartition(".") for name in published)
         return {f"{TORCHVISION[layer]}.{kind}": published[f"{layer}.{kind}"] for layer, _, kind in layers}
     except OSError as error:
-        raise UserError(f"init_from: {path} cannot be read ({error.strerror or error}); name a model's file") from None
+        raise UserError(f"init_from: {path} cannot be read ({error.strerror or error}); set it to a model's file") from None
     except (SafetensorError, UnpicklingError, RuntimeError, KeyError, AttributeError, TypeError, ValueError, EOFError) as error:
         why = (str(error) or "it is empty").splitlines()[0][:100]
         raise UserError(
-            f"init_from: {path} holds no weights that are known here ({why}); name a .safetensors file of ours, or torchvision's "
+            f"init_from: {path} holds no known weights ({why}); use a .safetensors file of this project, or torchvision's "
             "weights of alexnet for alexnet-owt"
         ) from None

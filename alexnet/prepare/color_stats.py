@@ -1,4 +1,4 @@
-"""Mean, covariance and eigenbasis of the training images' RGB pixels, and their mean image: exact, whatever the workers."""
+"""Mean, covariance and eigenbasis of the training images' RGB pixels, and their mean image; exact, so workers do not matter."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from alexnet.prepare.squares import Numbered, Reject, SquareSpec, place, refuse_
 from alexnet.prepare.workers import WorkerFailure, in_chunks
 
 TOGETHER = 32
-"""Squares whose sum is taken in 16 bits, which would hold 257 of them."""
+"""Squares summed in 16 bits, which would hold 257 of them."""
 DIGITS = 50
-"""Decimal digits that the eigenbasis is computed to, before it is rounded to double precision once."""
+"""Decimal digits of the eigenbasis before it is rounded, once, to double precision."""
 
 
 @dataclass
 class Sums:
-    """Sums over images: integers, so they come out the same in any order."""
+    """Sums over images: integers, so their order does not matter."""
 
     image: NDArray[np.int64]
     """Of the squares, (size, size, 3)."""
@@ -33,7 +33,7 @@ class Sums:
     rejects: list[Reject] = field(default_factory=list)
 
     def add(self, other: "Sums") -> None:
-        """Take in the sums over other images."""
+        """Add the sums over other images."""
         self.image += other.image
         self.products += other.products
         self.images += other.images
@@ -57,7 +57,7 @@ def sums(rows: Sequence[Numbered], spec: SquareSpec) -> Sums:
 
 
 def add_up(squares: Sequence[NDArray[np.uint8]], total: Sums) -> None:
-    """Take in squares, ``TOGETHER`` of them at the most."""
+    """Add squares, at most ``TOGETHER`` of them."""
     few = np.zeros(total.image.shape, np.uint16)
     for square in squares:
         few += square
@@ -73,7 +73,7 @@ def add_up(squares: Sequence[NDArray[np.uint8]], total: Sums) -> None:
 def collect(rows: Sequence[Numbered], spec: SquareSpec, *, workers: int | None, max_rejects: int) -> Sums:
     """The sums over ``rows`` in one pass over ``workers`` processes.
 
-    Raises ``UserError`` for more than ``max_rejects`` unreadable images, or where none is left.
+    Raises ``UserError`` if more than ``max_rejects`` images are unreadable, or all are.
     """
     total = Sums(np.zeros((spec.size, spec.size, 3), np.int64))
     for chunk, part in in_chunks(partial(sums, spec=spec), rows, workers=workers, title="pca", place=place):
@@ -83,7 +83,7 @@ def collect(rows: Sequence[Numbered], spec: SquareSpec, *, workers: int | None, 
             total.add(part)
         refuse_many(total.rejects, max_rejects)
     if not total.images:
-        raise UserError("none of the training images can be read; look at data.root, or raise pca.images")
+        raise UserError("none of the training images can be read; check data.root, or increase pca.images")
     return total
 
 
@@ -118,7 +118,7 @@ def eigenbasis(total: Sums) -> Eigenbasis:
 def eigh(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Eigenvalues, ascending, and eigenvectors, in columns, of a small symmetric matrix: the same bits on every processor.
 
-    The last digits of LAPACK's depend on the vector instructions that its kernels are written for.
+    LAPACK's last digits depend on the vector instructions of its kernels.
     """
     with mpmath.workdps(DIGITS):
         values, vectors = mpmath.eigsy(mpmath.matrix(matrix.tolist()))

@@ -12,9 +12,9 @@ from alexnet.prepare.resampling import reduced
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 ENOUGH = 1.5
-"""A large JPEG is decoded at a half, a quarter or an eighth where so many times the square's side are left for the filter."""
+"""A large JPEG is decoded at a half, a quarter or an eighth if at least this many times the square's side is left to filter."""
 
-# EXIF's orientation tag: what brings the stored pixels upright.
+# EXIF's orientation tag, and the transposition that turns the stored pixels upright.
 ORIENTATION = 0x0112
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -54,7 +54,7 @@ def canonical(payload: bytes, size: int, pixels: str = "encoded") -> NDArray[np.
 
 
 def square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Scale the shorter side of RGB pixels (h, w, 3) to ``size`` and cut out the central square, in one bicubic step."""
+    """Scale the shorter side of RGB pixels (h, w, 3) to ``size`` and crop the central square, in one bicubic step."""
     return _square(Image.fromarray(np.ascontiguousarray(image)), size)
 
 
@@ -65,8 +65,8 @@ def _square(image: Image.Image, size: int) -> NDArray[np.uint8]:
 
 
 def _photograph(payload: bytes, size: int) -> NDArray[np.uint8] | None:
-    # The square of a JPEG that is made smaller, by the quick way. None for all else, and for a JPEG with any flaw, where Pillow
-    # is the one to mend it or to say what is wrong.
+    # The square of a JPEG that gets smaller, the fast way. None for anything else, and for a JPEG with any flaw, which Pillow
+    # repairs or explains.
     if not payload.startswith(b"\xff\xd8\xff"):
         return None
     with warnings.catch_warnings():
@@ -78,7 +78,7 @@ def _photograph(payload: bytes, size: int) -> NDArray[np.uint8] | None:
             if file.format != "JPEG" or file.mode not in ("L", "RGB") or side <= size or _orientation(file) in UPRIGHT:
                 return None
             part = next((part for part in (8, 4, 2) if side >= part * ENOUGH * size), 1)
-            # Of the factors eighths only these are quick. Sides are rounded up.
+            # Only these factors are fast. Sides are rounded up.
             image = simplejpeg.decode_jpeg(payload, min_height=-(-height // part), min_width=-(-width // part))
         except MemoryError:
             raise
@@ -95,18 +95,18 @@ def _rgb(payload: bytes) -> Image.Image:
         try:
             # Pillow refuses more than 2 * MAX_IMAGE_PIXELS here, from the header alone.
             file = Image.open(io.BytesIO(payload), formats=FORMATS)
-            # Before the EXIF block is looked for: that reads a PNG to its end, and would hide an error in its pixels.
+            # Before the EXIF block is read: that reads a PNG to its end, and would hide an error in its pixels.
             file.load()
             orientation = _orientation(file)
             image = _as_rgb(file)
             return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
         except UnidentifiedImageError:
-            raise BadImage("no JPEG, PNG, WebP or BMP image") from None
+            raise BadImage("not a JPEG, PNG, WebP or BMP image") from None
         except Image.DecompressionBombError:
             raise BadImage(f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from None
         except MemoryError:
             raise
-        # A broken file makes Pillow's readers raise errors of any kind.
+        # Pillow's readers raise errors of any kind for a broken file.
         except Exception as error:
             reason = " ".join(str(error).split())[:100] or type(error).__name__
             raise BadImage("truncated" if "truncated" in reason.lower() else f"broken: {reason}") from None
@@ -115,7 +115,7 @@ def _rgb(payload: bytes) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ORIENTATION, 1))
-    # A broken EXIF block, of whatever kind, must not cost a good picture.
+    # A broken EXIF block must not cost a good picture.
     except Exception:
         return 1
 
@@ -128,6 +128,6 @@ def _as_rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        # Pillow takes every CMYK JPEG for Adobe's, whose inks are stored inverted.
+        # Pillow reads every CMYK JPEG as Adobe's, which are stored inverted.
         image = ImageChops.invert(image)
     return image.convert("RGB")

@@ -27,7 +27,7 @@ class Block(NamedTuple):
 def reduced(image: NDArray[np.uint8], left: float, top: float, side: float, size: int) -> NDArray[np.uint8]:
     """The square of ``side`` pixels at ``left``, ``top``, which need not be whole, as ``size`` pixels a side, at most ``side``.
 
-    RGB uint8, (h, w, 3) in and (size, size, 3) out. Pixels beyond the square count where the filter reaches them.
+    RGB uint8, (h, w, 3) in and (size, size, 3) out. Pixels beyond the square count if the filter reaches them.
     """
     height, width = image.shape[:2]
     rows, columns = _vertical(height, top, side, size), _horizontal(width, left, side, size)

@@ -1,4 +1,4 @@
-"""The writer of shards: every image of a manifest as a square JPEG in WebDataset tars, with an index for each split."""
+"""Write the shards: every image of a manifest as a square JPEG in WebDataset tars, with an index for each split."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from alexnet.disk import require_free_space
 from alexnet.errors import UserError
-from alexnet.files.shard_index import INDEX, Shard, ShardMeta, SplitMeta, write_meta
+from alexnet.files.shard_index import INDEX, META, Shard, ShardMeta, SplitMeta
 from alexnet.files.whole import sha256_of, whole_file, write_bytes
 from alexnet.names import printable
 from alexnet.prepare.squares import Numbered, Reject, SquareSpec, place, refuse_many
@@ -25,15 +25,15 @@ from alexnet.sources.manifest import SPLITS, Manifest
 from alexnet.sources.tar import END, write_member
 
 SHARD_BYTES = 500_000_000
-"""A tar is ended once it is this large."""
+"""A tar ends when it is this large."""
 BYTES_A_PIXEL = {1: 0.05, 50: 0.13, 75: 0.19, 90: 0.3, 95: 0.45, 100: 0.9}
-"""What the JPEG of a photograph takes, by its quality: measured on scikit-learn's two sample photographs at 256x256."""
+"""Size of a photograph's JPEG by quality, measured on scikit-learn's two sample photographs at 256x256."""
 
 Encoded = tuple[Numbered, bytes]
 
 
 def encode(rows: Sequence[Numbered], spec: SquareSpec, quality: int) -> list[bytes | Reject]:
-    """The square of each row as a JPEG, 4:2:0 as the camera's and ImageNet's own are, or why there is none."""
+    """The square of each row as a JPEG, 4:2:0 as cameras' and ImageNet's are, or why there is none."""
     return [
         square if isinstance(square, Reject) else simplejpeg.encode_jpeg(square, quality, "RGB", "420", fastdct=False)
         for _, square in spec.squares(rows)
@@ -41,21 +41,21 @@ def encode(rows: Sequence[Numbered], spec: SquareSpec, quality: int) -> list[byt
 
 
 def room(images: int, size: int, quality: int) -> int:
-    """About how many bytes the shards of photographs take."""
+    """Roughly how many bytes the shards of photographs take."""
     return int(images * size**2 * np.interp(quality, list(BYTES_A_PIXEL), list(BYTES_A_PIXEL.values())))
 
 
 def write_shards(
     folder: Path, manifest: Manifest, spec: SquareSpec, *, quality: int, workers: int | None, max_rejects: int
 ) -> list[Reject]:
-    """Write the shards of all splits, their indexes, ``rejects.csv`` and, last, ``meta.json`` into ``folder``, emptied before.
+    """Empty ``folder``, then write the shards of all splits, their indexes, ``rejects.csv`` and, last, ``meta.json``.
 
-    Returns the rejects. Raises ``UserError`` for more of them than ``max_rejects``, for an image that has changed since it was
-    listed, for a class without training images, and where the disk is too small.
+    Returns the rejects. Raises ``UserError`` if there are more than ``max_rejects``, an image has changed since it was listed, a
+    class has no training image, or the disk is too small.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    require_free_space(folder, room(len(manifest.rows), spec.size, quality), "the set of shards")
+    require_free_space(folder, room(len(manifest.rows), spec.size, quality), "shards")
     rejects: list[Reject] = []
     indexes = {split: np.zeros(0, INDEX) for split in SPLITS}
     try:
@@ -71,17 +71,15 @@ def write_shards(
             np.save(file, index)
         splits[split] = _summary(folder, split, index, len(manifest.classes))
     _refuse_empty(splits, manifest.classes, folder)
-    write_meta(
-        folder,
-        ShardMeta(
-            source=manifest.source,
-            classes=manifest.classes,
-            mirror=manifest.mirror,
-            size=spec.size,
-            splits=splits,
-            rejects=len(rejects),
-        ),
+    meta = ShardMeta(
+        source=manifest.source,
+        classes=manifest.classes,
+        mirror=manifest.mirror,
+        size=spec.size,
+        splits=splits,
+        rejects=len(rejects),
     )
+    meta.write(folder / META)
     return rejects
 
 

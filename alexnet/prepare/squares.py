@@ -1,4 +1,4 @@
-"""The images of a manifest as canonical squares, one after the other, the unreadable ones as rejects."""
+"""The images of a manifest as square pixels, the unreadable ones as rejects."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Reject(NamedTuple):
 
 @dataclass(frozen=True)
 class SquareSpec:
-    """How the images of a source become squares of ``size`` pixels: picklable, for the workers."""
+    """How the images of a source become squares of ``size`` pixels; picklable, for the workers."""
 
     root: Path
     pixels: str
@@ -34,7 +34,7 @@ class SquareSpec:
     def squares(self, rows: Sequence[Numbered]) -> Iterator[tuple[Numbered, NDArray[np.uint8] | Reject]]:
         """Each row with its square, RGB uint8 (size, size, 3).
 
-        Raises ``UserError`` where an image has changed since it was listed.
+        Raises ``UserError`` if an image has changed since it was listed.
         """
         for number, row in rows:
             try:
@@ -46,15 +46,15 @@ class SquareSpec:
 
 
 def place(numbered: Numbered) -> str:
-    """The image in words, for messages."""
+    """The image, for messages."""
     return numbered[1].place
 
 
 def refuse_many(rejects: Sequence[Reject], most: int) -> None:
-    """Raise ``UserError`` where there are more rejects than ``most``."""
+    """Raise ``UserError`` if there are more rejects than ``most``."""
     if len(rejects) > most:
         examples = "; ".join(f"{reject.row.place} ({reject.reason})" for reject in rejects[:3])
         raise UserError(
-            f"more than {most} images cannot be read, the first: {examples}; mend or remove them and run "
+            f"more than {most} images cannot be read, the first are {examples}; fix or remove them and run "
             "`dvc repro -f -s download`, then `dvc repro`, or raise data.max_rejects"
         )

@@ -1,4 +1,4 @@
-"""Work spread over processes that may crash, compute without end or run out of memory: it costs the guilty item alone."""
+"""Work in processes that may crash, hang or run out of memory, at the cost of one item."""
 
 import ctypes
 import os
@@ -21,13 +21,13 @@ from alexnet.errors import UserError
 from alexnet.signals import signals_held_back
 
 CHUNK = 32
-"""Items that travel to a worker together."""
+"""Items sent to a worker together."""
 AHEAD = 4
-"""Chunks a worker that are under way at once: what keeps the memory from growing with the number of items."""
+"""Chunks per worker in progress at once, which keeps the memory from growing with the number of items."""
 MEMORY = 4 << 30
 """Bytes of address space of a worker: enough for an image of 178 million pixels."""
 KEPT = 128 << 20
-"""Bytes that a worker keeps from image to image."""
+"""Bytes that a worker keeps between images."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -62,12 +62,12 @@ def in_chunks(
     place: Callable[[Item], str],
     limits: Limits = LIMITS,
 ) -> Iterator[tuple[Sequence[Item], Result | WorkerFailure]]:
-    """Apply ``function`` to chunks of ``items`` in ``workers`` processes (None: one a core); yields (chunk, result) in order.
+    """Apply ``function`` to chunks of ``items`` in ``workers`` processes (None: one per core); yields (chunk, result) in order.
 
-    A chunk whose worker dies or exceeds the ``limits`` is tried again item by item. An item that dies or computes too long alone comes back as (chunk of one,
-    ``WorkerFailure``); for one that is only
-    late by the clock, which says nothing about the item, ``UserError`` is raised. Errors that ``function`` raises end the walk
-    and are raised here. Results may not depend on how the items are chunked. ``title`` names the progress bar, ``place`` an item.
+    A chunk whose worker dies or exceeds the ``limits`` is tried again item by item. An item whose worker dies, or computes too
+    long, is yielded as (chunk of one, ``WorkerFailure``). If it was only late by the clock, which says nothing about the item,
+    ``UserError`` is raised. Errors that ``function`` raises are raised here. Results must not depend on the chunks. ``title``
+    names the progress bar, ``place`` an item.
     """
     firsts = range(0, len(items), CHUNK)
     workers = min(workers or len(os.sched_getaffinity(0)), max(len(firsts), 1))
@@ -100,22 +100,22 @@ def in_chunks(
                         "check its disk and the free memory, then run this again"
                     ) from None
 
-        under_way: deque[tuple[Sequence[Item], ProcessFuture[Result]]] = deque()
+        pending: deque[tuple[Sequence[Item], ProcessFuture[Result]]] = deque()
         for first in firsts:
             chunk = items[first : first + CHUNK]
-            under_way.append((chunk, start(chunk)))
-            if len(under_way) == AHEAD * workers:
-                yield from finish(*under_way.popleft())
+            pending.append((chunk, start(chunk)))
+            if len(pending) == AHEAD * workers:
+                yield from finish(*pending.popleft())
                 bar.update(CHUNK)
-        while under_way:
-            chunk, future = under_way.popleft()
+        while pending:
+            chunk, future = pending.popleft()
             yield from finish(chunk, future)
             bar.update(len(chunk))
 
 
 def _bounded(function: Callable[[Sequence[Item]], Result], items: Sequence[Item], computing: float) -> Result:
-    # The kernel ends the process, inside a decoder too, when it has computed for so long. Only its own instructions count: not
-    # waiting, and not the kernel's work, which grows when memory is short.
+    # The kernel ends the process, even inside a decoder, after this time. Only its own instructions count: not waiting, not
+    # the kernel's work, which grows when memory is short.
     signal.setitimer(signal.ITIMER_VIRTUAL, computing)
     try:
         return function(items)
@@ -124,7 +124,7 @@ def _bounded(function: Callable[[Sequence[Item]], Result], items: Sequence[Item]
 
 
 class _Context(ForkServerContext):
-    """Keeps the locks that it makes: the pool gives its own up before its workers end, and one that just starts misses them."""
+    """Keeps the locks that it makes: the pool drops its own before its workers end, and one that is just starting needs them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,12 +137,12 @@ class _Context(ForkServerContext):
 
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPool]:
-    # A server that has the libraries loaded, and no threads, forks workers in milliseconds, also in place of dead ones.
+    # A server with the libraries loaded, and without threads, forks workers in milliseconds, also to replace dead ones.
     context = _Context()
     context.set_forkserver_preload(["numpy", "PIL.Image", "simplejpeg"])
     pool = ProcessPool(workers, initializer=_prepare, context=context)
     before = os.environ.get("OPENBLAS_NUM_THREADS")
-    # Read where numpy is loaded: in the server. A worker is one thread; its cores are the other workers'.
+    # Read by the server, which loads numpy. A worker is one thread; the other cores are for the other workers.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     try:
         _start(pool)
@@ -156,8 +156,8 @@ def _pool(workers: int) -> Iterator[ProcessPool]:
 
 
 def _start(pool: ProcessPool) -> None:
-    # In the middle of a start Ctrl-C would leave a worker that nobody knows. The server is for this process to end, and would
-    # print a traceback while it loads: it inherits the block. The tracker comes first, as its own start would lift that.
+    # Ctrl-C during the start would leave a worker that nobody knows of. The server, which this process ends, would print a
+    # traceback while it loads: it inherits the block. The tracker starts first, as its own start would lift that.
     with signals_held_back() as signals:
         resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -171,11 +171,11 @@ def _start(pool: ProcessPool) -> None:
 
 
 def _prepare() -> None:
-    # Ctrl-C is for the parent, which stops the workers; a crash leaves no core file.
+    # Ctrl-C is for the parent, which stops the workers. A crash leaves no core file.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    # As it comes, glibc gives the memory of each photograph back to the kernel, and the next one takes it page by page.
+    # By default, glibc returns the memory of each photograph to the kernel, and the next one takes it page by page.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         trim_threshold, mmap_threshold = -1, -3

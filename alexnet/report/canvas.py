@@ -1,7 +1,7 @@
-"""The ground of all drawings with axes: one style, sizes in pixels, SVG text that is the same each time.
+"""What all figures share: one style, sizes in pixels, reproducible SVG.
 
-Text stays text. It is laid out by DejaVu Sans, which comes with matplotlib and is wider than the fonts that show it, so nothing
-depends on the fonts of a machine and nothing overlaps on another.
+Text stays text. It is laid out in DejaVu Sans, which comes with matplotlib and is wider than the fonts that will show it, so
+nothing depends on the fonts of this machine and nothing overlaps on another.
 """
 
 import re
@@ -50,22 +50,22 @@ STYLE: Any = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Our style over matplotlib's defaults, whatever the user's matplotlibrc says."""
+    """Our style on top of matplotlib's defaults, whatever the user's matplotlibrc says."""
     with matplotlib.style.context("default"), matplotlib.rc_context(STYLE):
         yield
 
 
 def canvas(width: int, height: int) -> tuple[Figure, Axes]:
-    """A figure of so many pixels with one pair of axes."""
+    """A figure of ``width`` by ``height`` pixels with one pair of axes."""
     figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
     return figure, figure.add_subplot()
 
 
 def svg(figure: Figure) -> str:
-    """The figure as an ``svg`` element: no date, no program's name, and no name that two drawings on a page would share."""
+    """The figure as an ``svg`` element, without date, program name, or ids that two figures on a page would share."""
     file = StringIO()
     with warnings.catch_warnings():
-        # The reader's fonts have what DejaVu Sans lacks.
+        # The reader's fonts have the glyphs that DejaVu Sans lacks.
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = file.getvalue()
@@ -73,5 +73,5 @@ def svg(figure: Figure) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """``text`` in at most ``most`` characters, an ellipsis for what is left out."""
+    """``text`` in at most ``most`` characters, ending in an ellipsis if cut."""
     return text if len(text) <= most else text[: most - 1].rstrip(" ,") + "…"

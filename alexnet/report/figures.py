@@ -1,4 +1,4 @@
-"""The drawings with axes: curves, confusion matrix, eigenbasis, as SVG text in the colours of ``theme``."""
+"""The figures with axes: curves, confusion matrix, eigenbasis, as SVG text in the colours of ``theme``."""
 
 from itertools import pairwise
 from typing import Any
@@ -14,16 +14,16 @@ from alexnet.report.canvas import WIDTH, canvas, shortened, style, svg
 from alexnet.report.theme import BLUE, INK, MUTED, ORANGE
 
 NAMED = 40
-"""Up to so many classes the confusion matrix names each; beyond, it is drawn in groups of neighbouring labels."""
+"""The confusion matrix names each class up to this number; beyond, it shows groups of neighbouring labels."""
 COUNTED = 16
-"""Up to so many classes it has room for the counts."""
+"""It has room for the counts up to this number of classes."""
 MARKED = 6
-"""Up to so many drops of the learning rate are marked in the curves."""
+"""Drops of the learning rate are marked in the curves up to this number."""
 GROUPS = 50
 
 
 def rate_drops(curves: dict[str, list[float]]) -> list[tuple[float, float]]:
-    """The epochs that began at another learning rate than the one before, and that rate."""
+    """The epochs that started with another learning rate than the one before, and that rate."""
     changes = zip(curves["epoch"][1:], pairwise(curves["lr"]), strict=True)
     return [(epoch, after) for epoch, (before, after) in changes if after != before]
 
@@ -65,10 +65,10 @@ def confusion_matrix(confusion: NDArray[np.int64], names: list[str]) -> str:
         edges = np.linspace(0, classes, min(classes, GROUPS) + 1).astype(int) if classes > NAMED else np.arange(classes + 1)
         counts = np.add.reduceat(np.add.reduceat(confusion, edges[:-1], axis=0), edges[:-1], axis=1)
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        # In groups, cells too faint to be seen would make most of the file.
+        # In groups, cells too faint to see would be most of the file.
         for row, column in np.argwhere(share > (0.002 if classes > NAMED else 0)):
             corner, size = (edges[column], edges[row]), (np.diff(edges)[column], np.diff(edges)[row])
-            # The square root lets one mistake in a hundred be seen; the ceiling keeps the counts legible, by night too.
+            # The square root makes one mistake in a hundred visible; the limit keeps the counts legible, in dark mode too.
             alpha = max(0.6 * float(np.sqrt(share[row, column])), 0.12)
             axes.add_patch(Rectangle(corner, *size, color=BLUE if row == column else ORANGE, alpha=round(alpha, 3), linewidth=0))
         axes.set(xlim=(0, classes), ylim=(classes, 0), aspect="equal")
@@ -127,11 +127,11 @@ def _draw_epochs(axes: Axes, curves: dict[str, list[float]], lines: dict[str, tu
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel("epoch")
-    _name_ends(axes, ends)
+    _label_ends(axes, ends)
     drops = rate_drops(curves)
     for number, (epoch, rate) in enumerate(drops if len(drops) <= MARKED else []):
         axes.axvline(epoch - 0.5, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)))
-        # Each a line lower than the one before, as drops may follow closely.
+        # Each a line lower than the one before, as drops may be close together.
         axes.annotate(
             f"lr {rate:.3g}",
             (epoch - 0.5, 1 - 0.07 * number),
@@ -144,8 +144,8 @@ def _draw_epochs(axes: Axes, curves: dict[str, list[float]], lines: dict[str, tu
         )
 
 
-def _name_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
-    """Name each line at its end, in its colour, moved apart where lines end close together."""
+def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
+    """Label each line at its end, in its colour; labels of lines that end close together are moved apart."""
     top = axes.get_ylim()[1]
     gap, ends = 0.075 * top, sorted(ends)
     places: list[float] = []

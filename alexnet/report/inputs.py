@@ -5,49 +5,60 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, TypeAdapter
 
 from alexnet.errors import UserError
-from alexnet.files.card import Card, read_card
-from alexnet.files.eigenbasis import Eigenbasis, read_eigenbasis
+from alexnet.files.card import Card
+from alexnet.files.eigenbasis import Eigenbasis
 from alexnet.files.whole import read_json
 from alexnet.names import printable
 
+Entry = TypeVar("Entry")
+Name = Annotated[str, AfterValidator(printable)]
+"""Of a class, as it can be shown."""
+Share = Annotated[float, BeforeValidator(lambda text: text or "nan")]
+"""A fraction of 1; NaN if the cell is empty."""
 
-@dataclass(frozen=True)
-class Prediction:
+
+class Prediction(BaseModel):
     """One test image: its manifest row, true class, and what the net made of its crops."""
 
     row: int
-    actual: str
-    predicted: str
+    actual: Name
+    predicted: Name
     rank_of_actual: int
-    """1 where the true class came first."""
+    """1 if the true class came first."""
     probability: float
     """Of the predicted class."""
 
 
-@dataclass(frozen=True)
-class ClassErrors:
-    """The test errors of one class, as fractions of 1; NaN where it has no test image."""
+class ClassErrors(BaseModel):
+    """The test errors of one class; NaN if it has no test image."""
 
-    name: str
+    name: Name = Field(alias="class")
     images: int
-    center_top1_error: float
-    top1_error: float
-    top5_error: float
+    center_top1_error: Share
+    top1_error: Share
+    top5_error: Share
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A test image (a JPEG's bytes) and its most probable classes, the first one first."""
+class Guess(BaseModel):
+    """A class and its probability."""
+
+    name: Name = Field(alias="class")
+    probability: float
+
+
+class Sample(BaseModel):
+    """A test image and its most probable classes, the first one first."""
 
     jpeg: bytes
-    actual: str
-    top: list[tuple[str, float]]
+    actual: Name
+    top: list[Guess]
 
 
 @dataclass(frozen=True)
@@ -75,23 +86,19 @@ def read_inputs(card: Path, curves: Path, metrics: Path, eigenbasis: Path, mean:
 
     Raises ``UserError`` if a file is missing or damaged.
     """
+    read_card = Card.read(card)
     return ReportInputs(
-        card=_read_card(card),
+        card=read_card.model_copy(update={"classes": [printable(name) for name in read_card.classes]}),
         metrics=read_json(metrics),
-        eigenbasis=read_eigenbasis(eigenbasis),
+        eigenbasis=Eigenbasis.read(eigenbasis),
         curves=_read_curves(curves),
         mean=_read_array(mean),
         kernels=_read_array(evaluation / "kernels.npy"),
         confusion=_read_confusion(evaluation / "confusion.csv"),
-        per_class=_read_per_class(evaluation / "per_class.csv"),
-        predictions=_read_predictions(evaluation / "predictions.csv"),
+        per_class=_read_rows(evaluation / "per_class.csv", ClassErrors),
+        predictions=_read_rows(evaluation / "predictions.csv", Prediction),
         samples=_read_samples(evaluation / "samples.json"),
     )
-
-
-def _read_card(path: Path) -> Card:
-    card = read_card(path)
-    return card.model_copy(update={"classes": [printable(name) for name in card.classes]})
 
 
 @contextmanager
@@ -99,23 +106,24 @@ def _reading(path: Path) -> Iterator[None]:
     """Turn what goes wrong in reading ``path`` into a ``UserError``."""
     try:
         yield
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run `dvc repro` to make it") from None
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing; run `dvc repro` to make it") from None
     except (ValueError, KeyError, TypeError, EOFError) as error:
-        raise UserError(f"{path} is damaged ({error}); run `dvc repro` to make it again") from None
+        why = str(error).splitlines()[0]
+        raise UserError(f"{path} is damaged ({why}); run `dvc repro` to make it again") from None
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+def _read_rows(path: Path, kind: type[Entry]) -> list[Entry]:
+    with _reading(path), path.open(encoding="utf-8", newline="") as file:
+        return TypeAdapter(list[kind]).validate_python(list(csv.DictReader(file)))  # type: ignore[valid-type]
 
 
 def _read_curves(path: Path) -> dict[str, list[float]]:
     with _reading(path):
-        rows = _rows(path)
+        rows = _read_rows(path, dict[str, float])
         if not rows:
             raise ValueError("it has no epoch")
-        return {column: [float(row[column]) for row in rows] for column in rows[0]}
+        return {column: [row[column] for row in rows] for column in rows[0]}
 
 
 def _read_array(path: Path) -> NDArray[np.float32]:
@@ -132,47 +140,7 @@ def _read_confusion(path: Path) -> NDArray[np.int64]:
         return counts
 
 
-def _read_per_class(path: Path) -> list[ClassErrors]:
-    with _reading(path):
-        return [
-            ClassErrors(
-                name=printable(row["class"]),
-                images=int(row["images"]),
-                center_top1_error=float(row["center_top1_error"] or "nan"),
-                top1_error=float(row["top1_error"] or "nan"),
-                top5_error=float(row["top5_error"] or "nan"),
-            )
-            for row in _rows(path)
-        ]
-
-
-def _read_predictions(path: Path) -> list[Prediction]:
-    with _reading(path):
-        return [
-            Prediction(
-                row=int(row["row"]),
-                actual=printable(row["actual"]),
-                predicted=printable(row["predicted"]),
-                rank_of_actual=int(row["rank_of_actual"]),
-                probability=float(row["probability"]),
-            )
-            for row in _rows(path)
-        ]
-
-
 def _read_samples(path: Path) -> list[Sample]:
     described = read_json(path)
     with _reading(path):
-        wanted = [
-            (
-                path.with_name(entry["file"]),
-                printable(entry["actual"]),
-                [(printable(guess["class"]), float(guess["probability"])) for guess in entry["top"]],
-            )
-            for entry in described
-        ]
-    samples = []
-    for file, actual, top in wanted:
-        with _reading(file):
-            samples.append(Sample(file.read_bytes(), actual, top))
-    return samples
+        return [Sample(**entry, jpeg=path.with_name(entry["file"]).read_bytes()) for entry in described]

@@ -22,7 +22,7 @@ from alexnet.report.inputs import ReportInputs, Sample
 from alexnet.report.tables import confused_pairs, interval, surest_mistakes, worst_and_best
 
 WHOLE_TABLE = 50
-"""Up to so many classes the per-class table shows all of them; beyond, the ends of it."""
+"""The per-class table shows all classes up to this number; beyond, the worst and the best."""
 ENDS = 10
 DRAWS = 7
 MISTAKES = 5
@@ -121,7 +121,7 @@ def gather(inputs: ReportInputs, drawn: dict[str, str | bytes]) -> dict[str, Any
 
 
 def _settings_of_the_images(inputs: ReportInputs) -> dict[str, Any]:
-    """By their names in params.yaml; the quality is read from a test image, which says it."""
+    """By their names in params.yaml; the quality is read from a test image."""
     quality = pictures.jpeg_quality(inputs.samples[0].jpeg) if inputs.samples else None
     known = {"data.source": inputs.card.data.source, "preprocess.size": inputs.card.size}
     return known if quality is None else known | {"preprocess.quality": quality}
@@ -150,7 +150,7 @@ def _environment() -> Environment:
 
 
 def _markdown(text: object) -> str:
-    # GitHub takes what stands between two dollars for a formula, and this is its way out; a backslash is none.
+    # GitHub reads what is between two dollars as a formula, which a backslash does not prevent and this does.
     return re.sub(r"([\\`*_\[\]<>|~#&])", r"\\\1", str(text)).replace("$", "<span>$</span>")
 
 

@@ -10,18 +10,18 @@ from PIL import Image
 from alexnet.input.colors import mean_of
 
 KERNEL_SIDE = 66
-"""About so many pixels a kernel is enlarged to."""
+"""Kernels are enlarged to about this many pixels."""
 KERNEL_GAP = 8
 """Pixels between kernels; three times as many between the towers."""
 PICTURE_SIDE = 256
-"""About so many pixels smaller images are enlarged to."""
+"""Smaller images are enlarged to about this many pixels."""
 NOISE_SIDE = 200
-"""Other images are brought to so many pixels to show the colour noise."""
+"""Side of the images that show the colour noise, in pixels."""
 NOISE_SEED = 0
 
 
 def kernels_png(kernels: NDArray[np.float32], towers: int) -> bytes:
-    """The kernels (count, 3, side, side) in rows of 16, or of 8 where there are no more than 64, each tower's from a new row on.
+    """The kernels (count, 3, side, side) in rows of 16, or of 8 if there are at most 64, each tower's starting a new row.
 
     The paper's 96 of two towers so give its figure 3, 3 rows above 3. One linear scale for all of them, as only so their
     strengths compare: mid grey is 0, and the largest 0.5 % of the weights saturate. Enlarged by whole pixels; what lies between
@@ -62,7 +62,7 @@ def magnified(jpeg: bytes) -> tuple[bytes, str]:
 
 
 def jpeg_quality(jpeg: bytes) -> int | None:
-    """The quality, 1 to 100, whose quantisation tables libjpeg wrote into ``jpeg``; None where they are not libjpeg's own."""
+    """The quality, 1 to 100, whose quantisation tables libjpeg wrote into ``jpeg``; None if they are not libjpeg's own."""
     tables = _tables(jpeg)
     return next((quality for quality in range(100, 0, -1) if _tables(_blank(quality)) == tables), None)
 

@@ -1,4 +1,4 @@
-"""What of the results is worth a table: intervals, best and worst classes, confused pairs, surest mistakes."""
+"""The contents of tables: confidence intervals, best and worst classes, confused pairs, surest mistakes."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -12,7 +12,7 @@ from alexnet.report.inputs import ClassErrors, Prediction
 
 @dataclass(frozen=True)
 class Pair:
-    """Two classes that are confused: ``count`` images of ``actual``, ``share`` of all of them, were taken for ``predicted``."""
+    """Two confused classes: ``count`` images of ``actual``, ``share`` of all of them, were predicted as ``predicted``."""
 
     actual: str
     predicted: str
@@ -21,7 +21,7 @@ class Pair:
 
 
 def interval(error: float, images: int) -> tuple[float, float]:
-    """The 95 % interval of an error rate (a fraction of 1) measured on so many images: Wilson's, which suits rates near 0."""
+    """Wilson's 95 % interval of an error rate (a fraction of 1) measured on ``images`` images; it is good near 0 too."""
     z = NormalDist().inv_cdf(0.975)
     middle, spread = error + z**2 / (2 * images), z * sqrt(error * (1 - error) / images + (z / (2 * images)) ** 2)
     low, high = ((middle + sign * spread) / (1 + z**2 / images) for sign in (-1, 1))
@@ -29,7 +29,7 @@ def interval(error: float, images: int) -> tuple[float, float]:
 
 
 def worst_and_best(classes: list[ClassErrors], each: int) -> tuple[list[ClassErrors], list[ClassErrors]]:
-    """The ``each`` classes of largest top-1 error, worst first, and of least, best first; ties stand in label order."""
+    """The ``each`` classes with the largest top-1 error, worst first, and with the smallest, best first; ties in label order."""
     worst = sorted(classes, key=lambda entry: -entry.top1_error)[:each]
     best = sorted(classes, key=lambda entry: entry.top1_error)[:each]
     return worst, best
@@ -49,6 +49,6 @@ def confused_pairs(confusion: NDArray[np.int64], names: list[str], most: int) ->
 
 
 def surest_mistakes(predictions: list[Prediction], most: int) -> list[Prediction]:
-    """The ``most`` wrong predictions of highest probability, highest first."""
+    """The ``most`` wrong predictions with the highest probability, highest first."""
     wrong = [entry for entry in predictions if entry.rank_of_actual != 1]
     return sorted(wrong, key=lambda entry: (-entry.probability, entry.row))[:most]

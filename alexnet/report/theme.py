@@ -1,7 +1,7 @@
-"""The report's colours, by day and by night, and how a drawing changes from one to the other.
+"""The report's colours in light and dark mode, and how a figure changes from one to the other.
 
-Drawings are plain SVG in the day's colours, right in any viewer. One rule for each colour, keyed by its hexadecimal name in a
-``style`` attribute, swaps it where the reader's system is dark.
+Figures are plain SVG in light colours, right in any viewer. One rule for each colour, keyed by its hexadecimal code in a
+``style`` attribute, swaps it in dark mode.
 """
 
 INK = "#1c1f23"
@@ -10,7 +10,7 @@ RULE = "#d8dce1"
 SURFACE = "#ffffff"
 BLUE = "#0969b0"
 ORANGE = "#c8560a"
-"""Blue for what is right and for validation, orange for mistakes: a pair that every kind of colour vision tells apart."""
+"""Blue for what is right and for validation, orange for mistakes: a pair that every kind of colour vision can tell apart."""
 
 NIGHT = {INK: "#e6e9ed", MUTED: "#98a1ac", RULE: "#343b44", SURFACE: "#0d1117", BLUE: "#58a6e8", ORANGE: "#ee8f4a"}
 
@@ -18,7 +18,7 @@ SANS = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, "
 
 
 def drawing_css() -> str:
-    """The style sheet of the drawings: the text's font, and the night's colours."""
+    """The style sheet of the figures: the font, and the colours of dark mode."""
     swaps = "\n".join(
         f'  svg [style*="{role}: {day}"] {{ {role}: {night} !important }}'
         for day, night in NIGHT.items()
@@ -28,6 +28,6 @@ def drawing_css() -> str:
 
 
 def standalone(svg: str) -> str:
-    """A drawing as a file of its own, with its style sheet inside."""
+    """A figure as a file of its own, with its style sheet inside."""
     head, rest = svg.split(">", 1)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{head}>\n<style>\n{drawing_css()}\n</style>{rest}\n'

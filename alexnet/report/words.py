@@ -10,16 +10,16 @@ DEPARTURES = {
     ("towers", 1): "no groups",
     ("dropout", "off"): "no dropout",
 }
-"""Settings that make another net than the paper's."""
+"""Settings by which a net departs from the paper's."""
 
 
 def departures(card: Card) -> str:
-    """How the net departs from the paper's by its switches; empty where it does not."""
+    """How the net departs from the paper's by its switches; empty if it does not."""
     return listed([words for (name, value), words in DEPARTURES.items() if card.settings[name] == value])
 
 
 def disturbances(card: Card) -> str:
-    """What makes the training's images and activations harder than the test's; empty where nothing does."""
+    """What makes the training's images and activations harder than the test's; empty if nothing does."""
     shaken = {
         "dropout": card.settings["dropout"] not in (None, "off"),
         "random crops": margin(card) > 0,

@@ -1,6 +1,6 @@
-"""scikit-learn's 1,797 scanned digits, each a coloured figure on patches of scikit-learn's two photographs (the idea of MNIST-M).
+"""scikit-learn's 1,797 scanned digits, each as a coloured figure on a patch of a photograph (the idea of MNIST-M).
 
-The pixels are real photographs', so their RGB covariance has full rank, and nothing is fetched.
+scikit-learn has the photographs too, so nothing is fetched and the RGB covariance of the pixels has full rank.
 """
 
 import io
@@ -20,18 +20,18 @@ from alexnet.sources.tar import END, write_member
 SIDE = 64
 """Side of a picture in pixels."""
 FIGURE = 60
-"""Side of the scan, of 8x8 grey levels, when enlarged."""
+"""Side of the enlarged scan, which has 8x8 grey levels."""
 DARKENING = 0.35
-"""What the photograph's grey levels are multiplied by: any figure stands out from it."""
+"""Factor of the photograph's grey levels, so that any figure stands out."""
 COLORS = (150, 255)
-"""The grey levels of a figure's red, green and blue."""
+"""Range of a figure's red, green and blue."""
 ARCHIVE = "digits.tar"
 
 
 def find(request: Request) -> SourceListing:
-    """Write the pictures, PNGs of 64x64, to ``digits.tar``: ``data.blends`` of a training digit, one of any other.
+    """Write the pictures, PNGs of 64x64, to ``digits.tar``: ``data.blends`` of each training digit, one of any other.
 
-    A digit is in one split only. All is a function of the seed, the digit and the blend.
+    A digit is in one split only. Pictures are a function of the seed, the digit and the blend.
     """
     settings, seed = request.settings, request.seed
     scans = load_digits()
@@ -53,7 +53,7 @@ def find(request: Request) -> SourceListing:
 
 
 def divide(labels: list[int], settings: Source, seed: int, classes: list[str]) -> list[str]:
-    """The split of each digit: the test's part of all first, then val's part of the rest."""
+    """The split of each digit: test's part of all first, then val's part of the rest."""
     splits = ["train"] * len(labels)
     for purpose, fraction in (("test", settings.test_fraction), ("val", settings.val_fraction)):
         left = [digit for digit, split in enumerate(splits) if split == "train"]

@@ -1,4 +1,4 @@
-"""Archives from the network: fetched once into ``downloads/``, verified, and laid beside the manifest as plain tars."""
+"""Archives from the network: fetched once into ``downloads/``, verified, and unpacked to plain tars beside the manifest."""
 
 import gzip
 import hashlib
@@ -31,10 +31,10 @@ class Archive:
 
 
 def fetch(archive: Archive, downloads: Path) -> Path:
-    """The archive in ``downloads``, fetched where it is not there yet.
+    """The archive in ``downloads``, fetched if it is not there yet.
 
-    Raises ``UserError`` where the host cannot be reached, with what to do by hand, for a file with a wrong checksum, and where
-    ``downloads`` cannot take it.
+    Raises ``UserError`` if the host cannot be reached (with what to do by hand), the checksum is wrong, or ``downloads`` cannot
+    be written to.
     """
     path = downloads / archive.name
     if path.exists():
@@ -54,15 +54,15 @@ def fetch(archive: Archive, downloads: Path) -> Path:
     except OSError as error:
         raise UserError(
             f"{archive.name} cannot be written into {downloads} ({error.strerror or error}); "
-            "make room there, or mend its permissions, and run `dvc repro` again"
+            "free some space there, or fix its permissions, and run `dvc repro` again"
         ) from None
     return path
 
 
 def unpack(path: Path, raw: Path) -> Path:
-    """The gzipped tar ``path`` as a plain tar in ``raw``, made where it is missing: any member can be read at random.
+    """Unpack the gzipped tar ``path`` to a plain tar in ``raw``, whose members can be read at random.
 
-    Raises ``UserError`` where the disk is too small.
+    Raises ``UserError`` if the disk is too small.
     """
     raw.mkdir(parents=True, exist_ok=True)
     with path.open("rb") as file:
@@ -79,10 +79,10 @@ def _verify(path: Path, archive: Archive) -> None:
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "md5").hexdigest()
     if found != archive.md5:
-        raise UserError(f"{path} has md5 {found}, not {archive.md5}; remove it, or replace it by {archive.url}")
+        raise UserError(f"{path} has md5 {found}, not {archive.md5}; remove it, or replace it with {archive.url}")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, HTTPError) and error.response is not None:
         return f"the host answered {error.response.status_code}"
-    return "no connection" if isinstance(error, RequestException) else "what came has another checksum"
+    return "no connection" if isinstance(error, RequestException) else "wrong checksum"

@@ -15,13 +15,13 @@ from alexnet.sources.manifest import WHOLE_FILE, Row
 
 THREADS = 8
 BATCH = 4096
-"""Rows handed to the threads at once, so that a million rows are not a million waiting calls."""
+"""Rows submitted to the threads at once, so that a million rows are not a million waiting calls."""
 BLOCK = 1 << 20
-"""Bytes that a thread holds at a time: a file named .jpg may be of any size."""
+"""Bytes that a thread reads at a time: a file named .jpg may have any size."""
 
 
 def hashed(rows: Sequence[Row], root: Path) -> list[Row]:
-    """The rows with the size and hash of their bytes under ``root``. Raises ``UserError`` for a file that cannot be read."""
+    """The rows with the size and hash of their bytes under ``root``. Raises ``UserError`` if a file cannot be read."""
     done: list[Row] = []
     with (
         tqdm(total=len(rows), desc="hashes", unit=" images", disable=None, leave=False) as bar,
@@ -45,5 +45,5 @@ def _hashed(row: Row, root: Path) -> Row:
                 digest.update(block)
                 size += len(block)
     except OSError as error:
-        raise UserError(f"{printable(root / row.path)} cannot be read ({error.strerror}); mend or remove it") from None
+        raise UserError(f"{printable(root / row.path)} cannot be read ({error.strerror}); fix or remove it") from None
     return row._replace(bytes=size, sha256=digest.hexdigest())

@@ -1,4 +1,4 @@
-"""ImageNet (ILSVRC 2012) as it is handed out: the tars, in which images are read where they lie, or the extracted folders."""
+"""ImageNet (ILSVRC 2012) as it is distributed: the tars, from which images are read in place, or the extracted folders."""
 
 import io
 import re
@@ -24,34 +24,34 @@ KIT = "ILSVRC2012_devkit_t12"
 
 @dataclass(frozen=True)
 class DevelopmentKit:
-    """What ``ILSVRC2012_devkit_t12`` tells of the classes."""
+    """What ``ILSVRC2012_devkit_t12`` says about the classes."""
 
     names: dict[str, str]
-    """A class's WordNet id to its first word."""
+    """From a class's WordNet id to its first word."""
     validation: list[str]
-    """The WordNet id of each validation image, in their order."""
+    """The WordNet id of each validation image, in order."""
 
 
 def find(request: Request) -> SourceListing:
-    """List the training images, and the validation images as the test.
+    """List the training images, and the validation images as test.
 
-    Labels follow the sorted WordNet ids of the training images. Raises ``UserError`` where a file is missing or damaged.
+    Labels follow the sorted WordNet ids of the training images. Raises ``UserError`` if a file is missing or damaged.
     """
     root = existing_root(request)
     kit = read_kit(root)
     train = list(_train(root))
     wnids = sorted({wnid for wnid, _ in train})
     if unknown := set(wnids) - set(kit.names):
-        raise UserError(f"{root}: the training images hold {printable(min(unknown))}, which is no class of {KIT}; remove it")
+        raise UserError(f"{root}: the training images include {printable(min(unknown))}, not a class of {KIT}; remove it")
     labels = {wnid: label for label, wnid in enumerate(wnids)}
     rows = [row._replace(label=labels[wnid]) for wnid, row in train]
-    # A part of the classes is trained on where only a part of the folders is there.
+    # With some of the folders only, their classes are trained on.
     rows += [row._replace(label=labels[wnid]) for wnid, row in _val(root, kit) if wnid in labels]
     return SourceListing(class_names(wnids, kit), rows, root)
 
 
 def class_names(wnids: list[str], kit: DevelopmentKit) -> list[str]:
-    """The first word of each class, with the WordNet id where two classes share it (crane, maillot)."""
+    """The first word of each class, with the WordNet id if two classes share it (crane, maillot)."""
     counts = Counter(kit.names[wnid] for wnid in wnids)
     return [kit.names[wnid] if counts[kit.names[wnid]] == 1 else f"{kit.names[wnid]} ({wnid})" for wnid in wnids]
 
@@ -66,9 +66,9 @@ def read_kit(root: Path) -> DevelopmentKit:
         truth = _kit_file(root, "ILSVRC2012_validation_ground_truth.txt").split()
         return DevelopmentKit(names, [wnids[int(label)] for label in truth])
     except FileNotFoundError:
-        raise UserError(f"{root} has no {KIT}.tar.gz, which names the classes; put it there, from image-net.org") from None
+        raise UserError(f"{root} has no {KIT}.tar.gz, which names the classes; download it from image-net.org") from None
     except (tarfile.TarError, EOFError, ValueError, KeyError, OSError) as error:
-        raise UserError(f"{root / KIT}.tar.gz is damaged ({error}); put it there anew, from image-net.org") from None
+        raise UserError(f"{root / KIT}.tar.gz is damaged ({error}); download it again from image-net.org") from None
 
 
 def _kit_file(root: Path, name: str) -> bytes:
@@ -89,7 +89,7 @@ def _train(root: Path) -> Iterator[tuple[str, Row]]:
     elif (root / "train").is_dir():
         yield from _folders(root, "train", "train")
     else:
-        raise UserError(f"data.root: {root} has neither {TRAIN} nor a folder train; put one of them there, from image-net.org")
+        raise UserError(f"data.root: {root} has neither {TRAIN} nor a folder train; download one of them from image-net.org")
 
 
 def _val(root: Path, kit: DevelopmentKit) -> Iterator[tuple[str, Row]]:
@@ -97,7 +97,7 @@ def _val(root: Path, kit: DevelopmentKit) -> Iterator[tuple[str, Row]]:
         for name, offset, size in members(root / VAL):
             yield _truth(name, kit), Row("test", 0, VAL, offset, size)
     elif not (root / "val").is_dir():
-        raise UserError(f"data.root: {root} has neither {VAL} nor a folder val; put one of them there, from image-net.org")
+        raise UserError(f"data.root: {root} has neither {VAL} nor a folder val; download one of them from image-net.org")
     elif any((root / "val").glob("*.JPEG")):
         for path in images_below(root / "val"):
             yield _truth(path.name, kit), Row("test", 0, path.relative_to(root).as_posix())
@@ -114,5 +114,5 @@ def _folders(root: Path, folder: str, split: str) -> Iterator[tuple[str, Row]]:
 def _truth(name: str, kit: DevelopmentKit) -> str:
     number = re.search(r"ILSVRC2012_val_(\d{8})\.JPEG$", name)
     if not number or not 0 < int(number[1]) <= len(kit.validation):
-        raise UserError(f"{printable(name)} is no validation image that {KIT} knows; remove it")
+        raise UserError(f"{printable(name)} is not a validation image of {KIT}; remove it")
     return kit.validation[int(number[1]) - 1]

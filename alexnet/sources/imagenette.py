@@ -1,4 +1,4 @@
-"""Imagenette: ten easy classes of ImageNet, the shorter side at 320 pixels."""
+"""Imagenette: ten easy classes of ImageNet, with a shorter side of 320 pixels."""
 
 from pathlib import PurePosixPath
 
@@ -25,9 +25,9 @@ CLASSES = {
 
 
 def find(request: Request) -> SourceListing:
-    """Fetch the archive and list its images; its validation images are the test.
+    """Fetch the archive and list its images; its validation images are test.
 
-    Raises ``UserError`` where it cannot be fetched.
+    Raises ``UserError`` if it cannot be fetched.
     """
     tar = unpack(fetch(ARCHIVE, request.downloads), request.raw)
     labels = {wnid: label for label, wnid in enumerate(CLASSES)}

@@ -1,4 +1,4 @@
-"""The list of all images of a source: where the bytes of each lie, their hash, its label and split."""
+"""The list of all images of a source: where the bytes of each are, their hash, its label and split."""
 
 import csv
 import hashlib
@@ -15,13 +15,13 @@ from alexnet.names import printable
 
 SPLITS = ("train", "val", "test")
 WHOLE_FILE = -1
-"""As the number of bytes of an image that is not hashed yet: all of its file."""
-# File names need not be UTF-8 on Linux; surrogateescape carries any of them to and fro.
+"""The number of bytes of an image that is not hashed yet: all of its file."""
+# File names need not be UTF-8 on Linux; surrogateescape round-trips any of them.
 ENCODING = ("utf-8", "surrogateescape")
 
 
 class Row(NamedTuple):
-    """One image: ``bytes`` bytes at ``offset`` of the file ``path``, which lies under the manifest's root."""
+    """One image: ``bytes`` bytes at ``offset`` of the file ``path``, relative to the manifest's root."""
 
     split: str
     label: int
@@ -32,21 +32,21 @@ class Row(NamedTuple):
 
     @property
     def place(self) -> str:
-        """The image in words, for messages."""
+        """The image, for messages."""
         return printable(f"{self.path} at byte {self.offset}" if self.offset else self.path)
 
 
 class Rows(Sequence[Row]):
-    """The rows of a ``manifest.csv``, kept as its text: a million of them are a hundred megabytes, and not a thousand."""
+    """The rows of a ``manifest.csv``, kept as text: a million of them take a hundred megabytes instead of a thousand."""
 
     def __init__(self, text: bytes) -> None:
-        """Check the text. Raises ``ValueError``, ``TypeError`` and ``csv.Error`` where it is damaged."""
+        """Check the text. Raises ``ValueError``, ``TypeError`` or ``csv.Error`` if it is damaged."""
         self._text = text
         self._starts = array("Q")
         file = io.BytesIO(text)
         records = csv.reader(line.decode(*ENCODING) for line in file)
         if tuple(next(records, ())) != Row._fields:
-            raise ValueError("its header is another")
+            raise ValueError("it has another header")
         start = file.tell()
         for record in records:
             _row(record)
@@ -73,15 +73,15 @@ class Rows(Sequence[Row]):
         return _row(next(csv.reader(io.StringIO(text, newline=""))))
 
     def __eq__(self, other: object) -> bool:
-        """Whether the rows are the same, those of a list too."""
+        """Whether the rows are the same, also as those of a list."""
         return isinstance(other, Sequence) and list(self) == list(other)
 
 
 class NumberedRows(Sequence[tuple[int, Row]]):
-    """Some rows with their numbers, which are made when they are asked for."""
+    """Some rows with their numbers, parsed on access."""
 
     def __init__(self, rows: Sequence[Row], numbers: Sequence[int]) -> None:
-        """``numbers``: of the rows that belong to it."""
+        """``numbers``: of the rows to include."""
         self._rows, self._numbers = rows, numbers
 
     def __len__(self) -> int:
@@ -103,7 +103,7 @@ class NumberedRows(Sequence[tuple[int, Row]]):
 
 @dataclass(frozen=True)
 class Manifest:
-    """All images of a source, in the order of split, path, offset; a row's place in it is the image's number for good."""
+    """All images of a source, in the order of split, path, offset; a row's index is the image's number from here on."""
 
     source: str
     classes: list[str]
@@ -111,13 +111,13 @@ class Manifest:
     mirror: bool
     """Whether a mirrored image is still of its class."""
     pixels: str
-    """``encoded``: image files; ``planar-rgb-32``: 32x32 pixels, the red plane, the green, the blue."""
+    """``encoded``: image files; ``planar-rgb-32``: 32x32 pixels, first the red plane, then green and blue."""
     root: str | None
-    """The user's folder as typed in params.yaml; None where the images lie beside the manifest."""
+    """The user's folder as set in params.yaml; None if the images are beside the manifest."""
     rows: Sequence[Row]
 
     def folder(self, main: Path, raw: Path) -> Path:
-        """The folder that the rows' paths start at; ``raw`` holds the manifest, a relative root starts at ``main``."""
+        """The folder that the rows' paths start at; ``raw`` has the manifest, a relative root starts at ``main``."""
         return raw if self.root is None else rooted(main, self.root)
 
     def numbered(self) -> NumberedRows:
@@ -135,7 +135,7 @@ def _row(record: list[str]) -> Row:
 
 
 def rooted(main: Path, root: str) -> Path:
-    """The folder ``data.root``: a relative one starts at ``main``, ``~`` is the user's own."""
+    """The folder ``data.root``: a relative one starts at ``main``, ``~`` is the home folder."""
     return main / Path(root).expanduser()
 
 
@@ -159,7 +159,7 @@ def write(folder: Path, manifest: Manifest) -> None:
 
 
 def read(folder: Path) -> Manifest:
-    """Read what ``write`` wrote. Raises ``UserError`` where it is missing or damaged."""
+    """Read what ``write`` wrote. Raises ``UserError`` if it is missing or damaged."""
     source = read_json(folder / "source.json")
     path = folder / "manifest.csv"
     try:
@@ -172,21 +172,21 @@ def read(folder: Path) -> Manifest:
 
 
 def read_image(root: Path, row: Row) -> bytes:
-    """The bytes of an image. Raises ``UserError`` where they are not those that the manifest was made of."""
+    """The bytes of an image. Raises ``UserError`` if they have changed since the manifest was written."""
     try:
         with (root / row.path).open("rb") as file:
             file.seek(row.offset)
-            # Only a loose file begins at 0, and then all of it is the image: bytes that were appended are noticed too.
+            # Only a loose file starts at 0, and then all of it is the image: appended bytes are noticed too.
             payload = file.read(row.bytes if row.offset else WHOLE_FILE)
     except OSError as error:
         raise changed(root, row, error.strerror or "it cannot be read") from None
     if hashlib.sha256(payload).hexdigest() != row.sha256:
-        raise changed(root, row, "its bytes are others now")
+        raise changed(root, row, "it has other bytes now")
     return payload
 
 
 def changed(root: Path, row: Row, why: str) -> UserError:
-    """The answer to an image that is no longer what the manifest says."""
+    """The error for an image that is no longer what the manifest says."""
     return UserError(
         f"{printable(root / row.path)} has changed since it was listed ({why}); "
         "run `dvc repro -f -s download` to list the images again, then `dvc repro`"

@@ -1,4 +1,4 @@
-"""Which images are for training, which for validation and test, and which are left out under a limit."""
+"""Which images are for training, validation and test, and which a limit leaves out."""
 
 import hashlib
 from collections import defaultdict
@@ -20,9 +20,9 @@ def draw_key(*parts: object) -> bytes:
 def draw(
     keys: Sequence[str], labels: Sequence[int], fraction: float, seed: int, purpose: str, classes: Sequence[str]
 ) -> set[int]:
-    """Draw ``fraction`` of each class, one at least; returns positions in ``keys``.
+    """Draw ``fraction`` of each class, at least one; returns positions in ``keys``.
 
-    Raises ``UserError`` where a class would have nothing left.
+    Raises ``UserError`` if a class would have nothing left.
     """
     members: dict[int, list[int]] = defaultdict(list)
     for position, label in enumerate(labels):
@@ -40,7 +40,7 @@ def draw(
 
 
 def complete(rows: Sequence[Row], val_fraction: float, test_fraction: float, seed: int, classes: Sequence[str]) -> list[Row]:
-    """Take the splits that the source does not have from its training images, the test first."""
+    """Carve the splits that the source lacks out of its training images, test first."""
     rows = list(rows)
     for purpose, fraction in (("test", test_fraction), ("val", val_fraction)):
         if any(row.split == purpose for row in rows):
@@ -54,12 +54,12 @@ def complete(rows: Sequence[Row], val_fraction: float, test_fraction: float, see
 
 
 def limit(rows: Sequence[Row], most: int, seed: int, classes: Sequence[str]) -> list[Row]:
-    """At most ``most`` images a split, drawn so that the classes stay as even as they can be.
+    """At most ``most`` images per split, drawn so that the classes stay as even as possible.
 
-    Raises ``UserError`` where not every class would keep a training image.
+    Raises ``UserError`` if a class would not keep a training image.
     """
     if most < len(classes):
-        raise UserError(f"data.limit: {most} is less than the {len(classes)} classes; raise it, or set null for all images")
+        raise UserError(f"data.limit: {most} is less than the {len(classes)} classes; increase it, or set null for all images")
     kept: list[Row] = []
     for split in SPLITS:
         members: dict[int, list[Row]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""A run of MLflow that never stops or delays its caller: a thread sends what the caller hands over."""
+"""A run in MLflow that never stops or delays its caller: a thread does the sending."""
 
 import signal
 import sys
@@ -16,25 +16,24 @@ from alexnet.signals import signals_held_back
 from alexnet.tracking.client import Point, Store, StoredRun
 
 POINTS_KEPT = 1_000_000
-"""Points that wait for a store that does not answer; later ones are dropped, so that memory stays bounded."""
+"""Points kept while the store does not answer; later ones are dropped, to bound the memory."""
 PULSE, LONGEST_PULSE = 2.0, 60.0
-"""Seconds between two sendings, and at the most between two tries while MLflow does not answer."""
+"""Seconds between sends, and at most between retries while MLflow does not answer."""
 SAMPLING = 10.0
-"""Seconds between two samples of the machine."""
+"""Seconds between samples of the machine's load."""
 PATIENCE, SHORT_PATIENCE, PAUSE = 60.0, 10.0, 0.5
-"""Seconds that the end of a run takes at the most, where MLflow did not answer of late, and between two of its tries."""
+"""Seconds that ending a run takes at most, that if MLflow did not answer recently, and between retries."""
 
 
 class BackgroundRun:
-    """A run of the store whose methods return at once and never raise.
+    """A run whose methods return at once and never raise.
 
-    What MLflow does not take is tried again until ``end`` gives up, but for what it refuses for good; the first failure is
-    told in one line. With ``resume`` the
-    newest run that has these tags goes on if there is one, and a new run gets them. With ``machine`` the load of the
-    CPUs, the memory and the GPUs is sampled.
+    What MLflow does not accept is sent again until ``end`` gives up, unless it is rejected for good; the first failure is
+    reported in one line. With ``resume``, the newest run with these tags continues if there is one, and a new run gets them. With
+    ``machine``, the load of CPUs, memory and GPUs is sampled.
 
-    As a context it ends as FINISHED, as KILLED on Ctrl-C or ``SystemExit`` (which a handler of SIGTERM should raise),
-    and as FAILED on another error.
+    As a context it ends as FINISHED, as KILLED on Ctrl-C or ``SystemExit`` (which a handler of SIGTERM should raise), and as
+    FAILED on another error.
     """
 
     def __init__(self, store: Store, name: str, resume: Mapping[str, str] | None = None, machine: bool = False) -> None:
@@ -45,14 +44,14 @@ class BackgroundRun:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._status, self._deadline = "", 0.0
-        self._well = True
+        self._answering = True
         self._warned = False
         self._sampled = 0.0
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
     def params(self, params: Mapping[str, Any]) -> None:
-        """Settings by their dotted names (``alexnet.config.section.flat``); those that a resumed run has stay as they are."""
+        """Settings by their dotted names (``alexnet.config.section.flat``); those that a resumed run has do not change."""
         self._call(lambda run: run.params(params))
 
     def tags(self, tags: Mapping[str, str]) -> None:
@@ -60,24 +59,24 @@ class BackgroundRun:
         self._call(lambda run: run.tags(tags))
 
     def metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Values at a step; NaN and infinity are kept as such."""
+        """Values at a step; NaN and infinity are allowed."""
         now = int(time.time() * 1000)
         with self._lock:
             if len(self._points) < POINTS_KEPT:
                 self._points += [(name, float(value), step, now) for name, value in metrics.items()]
 
     def artifacts(self, path: Path, folder: str) -> None:
-        """A file, or all that a folder holds, for the run's ``folder``; it must stay as it is until ``end`` has returned."""
+        """A file, or the content of a folder, for the run's ``folder``; it must not change until ``end`` has returned."""
         self._call(lambda run: run.artifacts(path, folder))
 
     def end(self, status: str = "FINISHED", patience: float = PATIENCE) -> None:
-        """Send what is left and end the run. Waits ``patience`` seconds at the most, 10 where MLflow did not answer of late.
+        """Send what is left and end the run. Waits at most ``patience`` seconds, 10 if MLflow did not answer recently.
 
-        Ctrl-C and SIGTERM are held back meanwhile, as they would leave the run RUNNING: the terminal and torchrun both
-        signal a rank. A finished run's caller gets the signal afterwards; another's is on its way out already.
+        Ctrl-C and SIGTERM are delayed meanwhile, as they would leave the run RUNNING: the terminal and torchrun both signal a
+        rank. The caller of a finished run gets the signal afterwards; any other is exiting already.
         """
         with signals_held_back() as signals:
-            patience = patience if self._well else min(patience, SHORT_PATIENCE)
+            patience = patience if self._answering else min(patience, SHORT_PATIENCE)
             self._status, self._deadline = status, time.monotonic() + patience
             self._closing.set()
             self._thread.join(patience)
@@ -92,7 +91,7 @@ class BackgroundRun:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None or not issubclass(kind, (KeyboardInterrupt, SystemExit)):
             self.end("FAILED" if kind else "FINISHED")
-        else:  # torchrun and people wait for a process that they have ended for some seconds only
+        else:  # torchrun and people wait only a few seconds for a process that they stopped
             self.end("KILLED", SHORT_PATIENCE)
 
     def _call(self, call: Callable[[StoredRun], Any]) -> None:
@@ -102,8 +101,8 @@ class BackgroundRun:
     def _work(self) -> None:
         pulse = 0.0
         while not self._closing.wait(pulse):
-            self._well = self._send()
-            pulse = PULSE if self._well else min(2 * max(pulse, PULSE), LONGEST_PULSE)
+            self._answering = self._send()
+            pulse = PULSE if self._answering else min(2 * max(pulse, PULSE), LONGEST_PULSE)
         self._finish()
 
     def _finish(self) -> None:
@@ -118,10 +117,10 @@ class BackgroundRun:
             time.sleep(PAUSE)
 
     def _try(self, call: Callable[[], Any]) -> bool:
-        """Whether the call is done with: MLflow took it, or refused it for good."""
+        """Whether the call is done: MLflow accepted it, or rejected it for good."""
         try:
             call()
-        except Exception as error:  # whatever goes wrong with MLflow, the caller's work goes on
+        except Exception as error:  # whatever fails in MLflow, the caller's work goes on
             self._warn(error)
             return self._store.refused(error)
         return True
@@ -135,7 +134,7 @@ class BackgroundRun:
             self._run = run
 
     def _send(self) -> bool:
-        """Send all that waits and return whether nothing is left; what fails waits on, and keeps nothing else from going."""
+        """Send what is waiting and return whether nothing is left; what fails keeps waiting, and does not block the rest."""
         if not self._try(self._open) or self._run is None:
             return False
         self._try(self._sample)
@@ -160,7 +159,7 @@ class BackgroundRun:
             return
         self._warned = True
         tqdm.write(
-            f"warning: {self._store.describe(why)}; the work goes on, sending is tried again where that "
-            "can help, and `python -m workflow.track` sends later what is missing then",
+            f"warning: {self._store.describe(why)}; the work goes on and sending is retried; `python -m workflow.track` sends "
+            "later what is still missing then",
             file=sys.stderr,
         )

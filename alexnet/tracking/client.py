@@ -1,7 +1,6 @@
-"""MLflow: where the runs are kept, and one run spoken to directly; ``background`` has one that nobody waits for.
+"""MLflow: the store of the runs, and one run in it; ``background`` has one that nobody waits for.
 
-The only module that imports mlflow, and only when a store is opened, as that takes over a second. One process alone
-(rank 0) uses it.
+The only module that imports mlflow, and only when a store is opened, as that takes over a second. Only rank 0 uses it.
 """
 
 import json
@@ -33,16 +32,16 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
-"""MLflow's own defaults report home, print tracebacks and keep a call to a dead server waiting for four minutes."""
+"""MLflow's defaults send telemetry, print tracebacks and wait four minutes for a dead server."""
 
 PARAMS_AT_ONCE, POINTS_AT_ONCE = 100, 1000
-"""The most that one request to MLflow may carry."""
+"""At most this many in one request to MLflow."""
 
 HALF_LINE = 90
 """Characters of an error's beginning, and of its end, that are shown."""
 
 REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"}
-"""MLflow's codes for a call that it will not take at a later try either."""
+"""MLflow's codes for a call that it would reject again."""
 
 Point = tuple[str, float, int, int]
 """Name, value, step and the time in milliseconds since 1970."""
@@ -142,7 +141,7 @@ class StoredRun:
         """The tags, as the run was found."""
 
     def params(self, params: Mapping[str, Any]) -> int:
-        """Send the settings that the run did not have when it was found, and return how many; MLflow refuses to change one."""
+        """Send the settings that the run did not have when it was found; returns how many. MLflow cannot change one."""
         from mlflow.entities import Param
 
         seen = self._run.data.params
@@ -158,7 +157,7 @@ class StoredRun:
         self._client.log_batch(self._id, tags=[RunTag(name, value) for name, value in tags.items()])
 
     def points(self, points: Sequence[Point]) -> None:
-        """Send points of curves; a point that is sent again with the same time is kept once."""
+        """Send points of metrics; MLflow keeps a point that is sent twice with the same time once."""
         from mlflow.entities import Metric
 
         for start in range(0, len(points), POINTS_AT_ONCE):
@@ -170,7 +169,7 @@ class StoredRun:
         return {point.step for point in self._client.get_metric_history(self._id, name)}
 
     def machine(self) -> dict[str, float]:
-        """The load of CPUs, memory, disk, network and GPUs since the last call, by the names that MLflow's UI knows."""
+        """The load of CPUs, memory, disk, network and GPUs since the last call, by the names of MLflow's UI."""
         monitor = self._monitor
         monitor.collect_metrics()
         values = {f"system/{name}": value for name, value in monitor.aggregate_metrics().items()}
@@ -190,7 +189,7 @@ class StoredRun:
         return int(time.time() - self._run.info.start_time / 1000)
 
     def artifacts(self, path: Path, folder: str) -> None:
-        """Send a file, or all that a folder holds, into the run's ``folder``."""
+        """Send a file, or the content of a folder, to the run's ``folder``."""
         send = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
         send(self._id, str(path), folder)
 
@@ -200,7 +199,7 @@ class StoredRun:
         return {item.path for item in items if not item.is_dir}.union(*(self.files(item.path) for item in items if item.is_dir))
 
     def reopen(self) -> None:
-        """Say that the run goes on."""
+        """Set the run to RUNNING again."""
         self._client.update_run(self._id, status="RUNNING")
 
     def end(self, status: str) -> None:
@@ -209,7 +208,7 @@ class StoredRun:
 
 
 def named_results(results: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of ``reports/metrics.json`` by MLflow's names: ``center_top1_error``, ``ten_crop_loss``, …"""
+    """The numbers of ``reports/metrics.json`` by MLflow's names: ``center_top1_error``, and so on."""
     return {f"{way}_{name}": value for way in ("center", "ten_crop") for name, value in results[way].items()}
 
 

@@ -3,8 +3,6 @@
 import os
 import sys
 import time
-from types import TracebackType
-from typing import Self
 
 from tqdm import tqdm
 
@@ -24,12 +22,6 @@ class Progress:
         self.done = self.images = 0
         form = "{desc} {percentage:3.0f}% |{bar}| {n}/{total} steps [{elapsed}<{remaining}{postfix}]"
         self.bar = tqdm(total=epochs * steps, bar_format=form, disable=not self.terminal, dynamic_ncols=True, leave=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.bar.close()
 
     def step(self, epoch: int, step: int, images: int, loss: float, error: float) -> None:
         """After a step, counted over all epochs, on ``images`` images, with their mean loss and top-1 error."""

@@ -1,4 +1,4 @@
-"""``MLFLOW_TRACKING_URI`` read as MLflow and SQLAlchemy read it, and the addresses of files that a database holds."""
+"""``MLFLOW_TRACKING_URI``, read as MLflow and SQLAlchemy read it, and the artifact addresses in a database."""
 
 import sqlite3
 from contextlib import closing
@@ -10,13 +10,13 @@ from urllib.request import url2pathname
 
 SQLITE = ("sqlite", "sqlite+pysqlite")
 SERVERS_OF_TABLES = ("postgresql", "mysql", "mssql")
-"""The databases that MLflow uses itself; whatever else an address begins with belongs to a tracking server."""
+"""Databases that MLflow uses itself; any other scheme belongs to a tracking server."""
 
 HOME = "alexnet.artifacts"
-"""The tag of an experiment that repeats the address of its files."""
+"""The tag of an experiment that repeats the address of its artifacts."""
 
 HOLDERS = {"experiments": "artifact_location", "runs": "artifact_uri"}
-"""MLflow's tables of what has artifacts, each with the column that says where."""
+"""MLflow's tables of things with artifacts, each with the column that says where."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Address:
     database: Path | None = None
     """The file of an SQLite database."""
     folder: Path | None = None
-    """The folder of a store that is no database, but files."""
+    """The folder of a store in plain files."""
     server: bool = False
-    """Whether it is a tracking server, which knows itself where artifacts go."""
+    """Whether it is a tracking server, which decides where artifacts go."""
 
     @classmethod
     def read(cls, uri: str, root: Path) -> Self:
@@ -48,17 +48,16 @@ class Address:
 def sqlite_uri(database: Path) -> str:
     """The address of an SQLite database for SQLAlchemy, which decodes ``%41`` and begins a query at ``?``."""
     quoted = str(database).replace("%", "%25").replace("?", "%3F")
-    # MLflow does not decode: where an address begins with sqlite:/// it would make a folder of the quoted name.
+    # MLflow does not decode an address that starts with sqlite:///: it would create a folder with the quoted name.
     return f"{'sqlite' if quoted == str(database) else 'sqlite+pysqlite'}:///{quoted}"
 
 
 def follow_repository(database: Path, experiment: str, artifacts: str) -> str | None:
-    """Bring the addresses in an SQLite database of MLflow's up to date: those below the experiment's old one, all or none.
+    """Update the artifact addresses below the experiment's old one in MLflow's SQLite database, all or none.
 
-    MLflow keeps absolute addresses, so in a copied repository runs would go on to use the files of the one it was copied from.
-    The experiment's tag ``HOME`` repeats the address that we gave it; another address was set by somebody else, and stays.
-    A database without the tag is taken for ours where the folder ``artifacts`` holds runs of its. Gives the old address, or
-    None where nothing had to change.
+    MLflow keeps absolute addresses, so in a copied repository runs would use the files of the original. The experiment's tag
+    ``HOME`` repeats the address that we set; any other address was set by somebody else and stays. A database without the tag
+    counts as ours if the folder ``artifacts`` has some of its runs. Returns the old address, or None if nothing changed.
     """
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         connection.execute("BEGIN IMMEDIATE")

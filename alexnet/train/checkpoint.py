@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import Any, Self
 
@@ -64,7 +65,7 @@ class Checkpoint:
         return self.folder is not None and time.monotonic() - self._saved >= self.seconds
 
     def load(self, parameters: Parameters, optimizer: Optimizer) -> tuple[State, dict[str, Tensor]]:
-        """Put this rank's ``parameters`` and their optimiser where the training stood.
+        """Set this rank's ``parameters`` and their optimiser to where the training stood.
 
         Returns that, and the weights of the best epoch; ``State()`` and none if nothing has been saved.
         """
@@ -126,10 +127,10 @@ class Checkpoint:
         recipe = self.folder.name.partition("-")[0]
         others = [path.parent for path in self.folder.parent.glob(f"{recipe}-*/{STATE}") if path.parent != self.folder]
         if others:
-            other = min(others, key=_age)
+            other, here = min(others, key=_age), quote(str(self.folder))
             self._say(
                 f"note: {other} has a checkpoint of this training by other code, so it starts from the beginning; to resume "
-                f"from it with this code, press Ctrl-C, run `mv {other} {self.folder}` and start again"
+                f"from it with this code, press Ctrl-C, run `rm -rf {here} && mv {quote(str(other))} {here}` and start again"
             )
 
     def _lock(self, folder: Path) -> bool:
@@ -196,7 +197,7 @@ def _tensors(parameters: Parameters, optimizer: Optimizer, best: Mapping[str, Te
 
 @torch.no_grad()
 def _put(tensors: Mapping[str, Tensor], parameters: Parameters, optimizer: Optimizer) -> dict[str, Tensor]:
-    """The reverse of ``_tensors``; gives the best epoch's weights."""
+    """The reverse of ``_tensors``; returns the best epoch's weights."""
     best = {}
     for key, tensor in tensors.items():
         kind, _, name = key.partition("/")
@@ -219,7 +220,7 @@ def _state(found: dict[str, Any]) -> State:
 
 
 def _failure(call: Callable[[], None]) -> int:
-    """The system's number of what went wrong; 0 where nothing did."""
+    """The system's error number; 0 if nothing went wrong."""
     try:
         call()
     except OSError as error:

@@ -1,6 +1,5 @@
 """What the numbers of a training depend on."""
 
-import json
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -33,11 +32,6 @@ def lineage(meta: ShardMeta) -> Lineage:
         rejects=meta.rejects,
         sha256={split: sha256(text.encode()).hexdigest() for split, text in hashes.items()},
     )
-
-
-def recipe_fingerprint(*facts: Any) -> str:
-    """A hash over settings, data and whatever else ``facts`` (JSON) hold."""
-    return sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 def code_fingerprint() -> str:

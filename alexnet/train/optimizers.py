@@ -1,4 +1,4 @@
-"""The optimisers, and how the rate of a running one changes."""
+"""The optimisers, and how the learning rate of a running one changes."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,17 +15,17 @@ Groups = list[dict[str, Any]]
 class VelocitySGD(SGD):
     """The paper's momentum SGD (section 5): v <- momentum v - decay lr w - lr g; w <- w + v.
 
-    torch keeps b = -v / lr, whose step is the same while the rate stays; ``set_rate`` carries v over a change.
+    torch keeps b = -v / lr, whose step is the same at a constant rate; ``set_rate`` keeps v when the rate changes.
     """
 
 
 def sgd(groups: Groups, settings: Training) -> Optimizer:
-    """The paper's, whose velocity carries the rate."""
+    """The paper's, whose velocity includes the learning rate."""
     return VelocitySGD(groups, momentum=settings.momentum, fused=True)
 
 
 def torch_sgd(groups: Groups, settings: Training) -> Optimizer:
-    """torch's momentum SGD, whose rate stays outside the velocity: v <- momentum v + decay w + g; w <- w - lr v."""
+    """torch's momentum SGD, with the rate outside the velocity: v <- momentum v + decay w + g; w <- w - lr v."""
     return SGD(groups, momentum=settings.momentum, fused=True)
 
 
@@ -35,7 +35,7 @@ def adam(groups: Groups, settings: Training) -> Optimizer:
 
 
 def adamw(groups: Groups, settings: Training) -> Optimizer:
-    """AdamW (Loshchilov, Hutter 2019), ``momentum`` its beta1; decay acts on the weights beside the gradient."""
+    """AdamW (Loshchilov, Hutter 2019), ``momentum`` its beta1; decay acts on the weights, not the gradient."""
     return AdamW(groups, betas=(settings.momentum, 0.999), fused=True)
 
 
@@ -68,7 +68,7 @@ def build_optimizer(parameters: Mapping[str, nn.Parameter], settings: Training) 
 
 @torch.no_grad()
 def set_rate(optimizer: Optimizer, lr: float) -> None:
-    """Change the learning rate. The paper's velocity v stays as it is, which torch's b = -v / lr alone would not keep."""
+    """Change the learning rate. The paper's velocity v does not change, although torch's b = -v / lr does."""
     for group in optimizer.param_groups:
         new = lr * group["lr_mult"]
         if isinstance(optimizer, VelocitySGD) and new != group["lr"]:

@@ -1,87 +1,50 @@
-"""The learning rate from epoch to epoch. A schedule gives the rate of the first epoch, and after each epoch the next one's."""
+"""The learning rate of the next epoch, from the validation errors of the epochs before it."""
 
 import math
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from alexnet.config.training import Training
 
 DROPS = 3
-"""How often ``plateau`` drops the rate, as in the paper's section 5."""
+"""How often ``plateau`` drops the rate at most, as in the paper's section 5."""
+
+Schedule = Callable[[Training, Sequence[float]], float]
 
 
-class Schedule(Protocol):
-    """What the training asks after each epoch."""
-
-    def after(self, epoch: int, error: float) -> float:
-        """The rate of the next epoch, after ``epoch`` (counted from 1) ended with the validation error ``error``."""
-        ...
-
-
-class Plateau:
-    """Times ``lr_factor`` when the validation error has not improved for ``lr_patience`` epochs, at most ``DROPS`` times."""
-
-    def __init__(self, settings: Training) -> None:
-        self.settings = settings
-        self.best, self.waited, self.drops = math.inf, 0, 0
-
-    def after(self, epoch: int, error: float) -> float:
-        if error < self.best:
-            self.best, self.waited = error, 0
-        else:
-            self.waited += 1
-        if self.waited >= self.settings.lr_patience and self.drops < DROPS:
-            self.waited, self.drops = 0, self.drops + 1
-        return _dropped(self.settings, self.drops)
-
-
-class Milestones:
-    """Times ``lr_factor`` after each of the epochs ``lr_milestones``."""
-
-    def __init__(self, settings: Training) -> None:
-        self.settings = settings
-
-    def after(self, epoch: int, error: float) -> float:
-        return _dropped(self.settings, sum(epoch >= milestone for milestone in self.settings.lr_milestones))
-
-
-class Step:
-    """Times ``lr_factor`` after every ``lr_step`` epochs."""
-
-    def __init__(self, settings: Training) -> None:
-        self.settings = settings
-
-    def after(self, epoch: int, error: float) -> float:
-        return _dropped(self.settings, epoch // self.settings.lr_step)
-
-
-class Cosine:
-    """Half a cosine from ``lr`` at the first epoch down to zero after the last."""
-
-    def __init__(self, settings: Training) -> None:
-        self.settings = settings
-
-    def after(self, epoch: int, error: float) -> float:
-        return self.settings.lr * (1 + math.cos(math.pi * epoch / self.settings.epochs)) / 2
-
-
-class Constant:
-    """The same rate always."""
-
-    def __init__(self, settings: Training) -> None:
-        self.settings = settings
-
-    def after(self, epoch: int, error: float) -> float:
-        return self.settings.lr
-
-
-def _dropped(settings: Training, drops: int) -> float:
+def plateau(settings: Training, errors: Sequence[float]) -> float:
+    """Times ``lr_factor`` when the error has not improved for ``lr_patience`` epochs, at most ``DROPS`` times."""
+    best, waited, drops = math.inf, 0, 0
+    for error in errors:
+        best, waited = (error, 0) if error < best else (best, waited + 1)
+        if waited >= settings.lr_patience and drops < DROPS:
+            waited, drops = 0, drops + 1
     return settings.lr * settings.lr_factor**drops
 
 
-SCHEDULES: dict[str, type[Plateau] | type[Milestones] | type[Step] | type[Cosine] | type[Constant]] = {
-    "plateau": Plateau,
-    "milestones": Milestones,
-    "step": Step,
-    "cosine": Cosine,
-    "constant": Constant,
+def milestones(settings: Training, errors: Sequence[float]) -> float:
+    """Times ``lr_factor`` after each of the epochs ``lr_milestones``."""
+    return settings.lr * settings.lr_factor ** sum(len(errors) >= milestone for milestone in settings.lr_milestones)
+
+
+def step(settings: Training, errors: Sequence[float]) -> float:
+    """Times ``lr_factor`` after every ``lr_step`` epochs."""
+    return settings.lr * settings.lr_factor ** (len(errors) // settings.lr_step)
+
+
+def cosine(settings: Training, errors: Sequence[float]) -> float:
+    """Half a cosine from ``lr`` in the first epoch down to zero after the last."""
+    return settings.lr * (1 + math.cos(math.pi * len(errors) / settings.epochs)) / 2
+
+
+def constant(settings: Training, errors: Sequence[float]) -> float:
+    """Always the same rate."""
+    return settings.lr
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "plateau": plateau,
+    "milestones": milestones,
+    "step": step,
+    "cosine": cosine,
+    "constant": constant,
 }

@@ -1,5 +1,6 @@
 """A whole training: what it reads, the engine that fits the machine, and what it leaves."""
 
+import json
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +25,7 @@ from alexnet.models.saved import start_from
 from alexnet.pipeline.build import build_engine
 from alexnet.pipeline.distributed import Ranks
 from alexnet.train.checkpoint import Checkpoint
-from alexnet.train.fingerprint import code_fingerprint, lineage, numeric_settings, recipe_fingerprint
+from alexnet.train.fingerprint import code_fingerprint, lineage, numeric_settings
 from alexnet.train.state import Epoch, kept_epoch
 from alexnet.train.trainer import Trainer, TrainingImages
 
@@ -85,16 +86,10 @@ class Session:
 
     def fingerprint(self) -> str:
         """Two hashes of all that the numbers depend on: one over settings, data and kind of device, one over the code."""
-        recipe = recipe_fingerprint(
-            numeric_settings(self.settings),
-            self.origin,
-            self.lineage.model_dump(),
-            self.flip,
-            self.eigenbasis.model_dump(),
-            sha256(self.mean.numpy().tobytes()).hexdigest(),
-            self.ranks.device.type,
-        )
-        return f"{recipe}-{code_fingerprint()}"
+        settings, data = numeric_settings(self.settings), self.lineage.model_dump()
+        facts = [settings, self.origin, data, self.flip, self.eigenbasis.model_dump(), self.ranks.device.type]
+        recipe = sha256(json.dumps(facts).encode() + self.mean.numpy().tobytes())
+        return f"{recipe.hexdigest()[:16]}-{code_fingerprint()}"
 
     def card(self, history: list[Epoch], weights_sha256: str) -> Card:
         """The card of the trained model, whose weights' file has that hash."""

@@ -80,13 +80,13 @@ class Trainer:
         on every rank at once.
         """
         settings, engine, ranks, parameters = self.settings, self.engine, self.ranks, self.engine.parameters()
-        optimizer, schedule = build_optimizer(parameters, settings), SCHEDULES[settings.lr_schedule](settings)
-        lr, (state, best) = settings.lr, checkpoint.load(parameters, optimizer)
+        optimizer, schedule = build_optimizer(parameters, settings), SCHEDULES[settings.lr_schedule]
+        state, best = checkpoint.load(parameters, optimizer)
         history = list(state.history)
         for figures in history:
-            lr = schedule.after(figures.epoch, figures.val_top1_error)
             observer.epoch(figures)
         for epoch in range(state.epoch, settings.epochs + 1):
+            lr = schedule(settings, [figures.val_top1_error for figures in history])
             set_rate(optimizer, lr)
             sums, timing = state.sums, StepTiming()
             batches = self._training_batches(epoch, state.steps)
@@ -106,7 +106,6 @@ class Trainer:
             history.append(self._end_of_epoch(epoch, lr, sums))
             if settings.keep == "best" and kept_epoch(history, "best") == epoch:
                 best = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-            lr = schedule.after(epoch, history[-1].val_top1_error)
             state = State(epoch + 1)
             observer.epoch(history[-1])
             if settings.early_stop and epoch - kept_epoch(history, "best") >= settings.early_stop:

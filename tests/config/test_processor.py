@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from helpers.staged import ROOT, params_text
 
-from alexnet.errors import UserError
 from alexnet.config.processor import has_bfloat16, may_have_gpu, refuse_emulation
+from alexnet.errors import UserError
 
 HIDDEN = {"ONEDNN_MAX_CPU_ISA": "AVX2", "CUDA_VISIBLE_DEVICES": ""}
 """Variables that hide bfloat16 instructions and GPUs."""
@@ -67,12 +67,12 @@ def test_only_bfloat16_without_instructions_is_refused() -> None:
         refuse_emulation("bfloat16", supported=False)
 
 
-@pytest.mark.parametrize("stage", ["download", "pca", "preprocess", "check", "train"])
-def test_every_stage_up_to_the_training_refuses_it_in_one_line(stage: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", ["stages.download", "stages.pca", "stages.preprocess", "workflow.check", "stages.train"])
+def test_every_stage_up_to_the_training_refuses_it_in_one_line(module: str, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(re.sub("(?m)^precision:.*", "precision: bfloat16", params_text()))
     program = (
         "import atexit, runpy, sys; atexit.register(lambda: print('torch' in sys.modules));"
-        f"runpy.run_module('stages.{stage}', run_name='__main__')"
+        f"runpy.run_module('{module}', run_name='__main__')"
     )
     environment = os.environ | HIDDEN | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(

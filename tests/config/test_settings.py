@@ -1,12 +1,15 @@
-"""Wrong settings are refused with the name, the value and what is legal; right ones pass."""
+"""Wrong settings are rejected with the name, the value and what is legal; right ones pass."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from helpers.nets import settings_of
 
-from alexnet.errors import UserError
 from alexnet.config.check import check
+from alexnet.config.section import flat
+from alexnet.errors import UserError
+from workflow.recipe import known
 
 Params = dict[str, Any]
 
@@ -35,68 +38,68 @@ def test_the_shipped_settings_are_legal(shipped: Callable[[], Params]) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"lr_shedule": "plateau"}, "lr_shedule is no setting; did you mean lr_schedule?"),
-        ({"pipeline__cut": []}, "pipeline.cut is no setting; did you mean pipeline.cuts?"),
-        ({"lr": -1}, "lr: -1 is refused"),
-        ({"lr": "1e-5"}, "lr: 1e-5 is refused"),
-        ({"lr": float("inf")}, "lr: inf is refused"),
-        ({"momentum": 1.0}, "momentum: 1.0 is refused"),
-        ({"epochs": 2.5}, "epochs: 2.5 is refused"),
-        ({"epochs": True}, "epochs: True is refused"),
-        ({"crop_size": 225}, "crop_size: 225 is refused, as alexnet takes 227 or 224"),
-        ({"model": "alexnet-64"}, "model: alexnet-64 is refused: it should be 'alexnet', "),
-        ({"scale": 1}, "scale: 1 is refused: it should be 255 or 'unit'"),
-        ({"scale": True}, "scale: True is refused: it should be 255 or 'unit'"),
-        ({"scale": None}, "scale: None is refused: it should be 255 or 'unit'"),
-        ({"lrn": False}, "lrn: False is refused: it should be 'paper', 'code' or 'off'"),
-        ({"optimizer": None}, "optimizer: None is refused: it should be 'sgd', 'torch_sgd', 'adam' or 'adamw'"),
-        ({"early_stop": 5}, "early_stop: 5 is refused, as plateau waits lr_patience: 5 epochs for its first drop"),
-        ({"flip": "no"}, "flip: no is refused: it should be true or false"),
-        ({"lrn": None}, "lrn: null is refused, as alexnet has that switch; set it"),
+        ({"lr_shedule": "plateau"}, "unknown setting lr_shedule; did you mean lr_schedule?"),
+        ({"pipeline__cut": []}, "unknown setting pipeline.cut; did you mean pipeline.cuts?"),
+        ({"lr": -1}, "lr: -1 is not valid"),
+        ({"lr": "1e-5"}, "lr: 1e-5 is not valid"),
+        ({"lr": float("inf")}, "lr: inf is not valid"),
+        ({"momentum": 1.0}, "momentum: 1.0 is not valid"),
+        ({"epochs": 2.5}, "epochs: 2.5 is not valid"),
+        ({"epochs": True}, "epochs: True is not valid"),
+        ({"crop_size": 225}, "crop_size: 225 is not valid: alexnet takes 227 or 224"),
+        ({"model": "alexnet-64"}, "model: alexnet-64 is not valid: it should be 'alexnet', "),
+        ({"scale": 1}, "scale: 1 is not valid: it should be 255 or 'unit'"),
+        ({"scale": True}, "scale: True is not valid: it should be 255 or 'unit'"),
+        ({"scale": None}, "scale: None is not valid: it should be 255 or 'unit'"),
+        ({"lrn": False}, "lrn: False is not valid: it should be 'paper', 'code' or 'off'"),
+        ({"optimizer": None}, "optimizer: None is not valid: it should be 'sgd', 'torch_sgd', 'adam' or 'adamw'"),
+        ({"early_stop": 5}, "early_stop: 5 is not valid: plateau waits lr_patience: 5 epochs before its first drop"),
+        ({"flip": "no"}, "flip: no is not valid: it should be true or false"),
+        ({"lrn": None}, "lrn: null is not valid: alexnet has that switch; set it"),
         (
             {"model": "alexnet-owt"},
-            "pool: overlapping is refused, as alexnet-owt has no such switch; set it to null; "
-            "`make exp RECIPE=torchvision` sets all that it needs",
+            "pool: overlapping is not valid: alexnet-owt has no such switch; set it to null; "
+            "`make exp RECIPE=torchvision` sets everything it needs",
         ),
         (
             {"model": "alexnet-32"},
-            "crop_size: 227 is refused, as alexnet-32 takes 28 or 32; `make exp RECIPE=cifar10-32` sets all that it needs",
+            "crop_size: 227 is not valid: alexnet-32 takes 28 or 32; `make exp RECIPE=cifar10-32` sets everything it needs",
         ),
-        ({"precision": "float16"}, "precision: float16 is refused: it should be 'float32' or 'bfloat16'"),
-        ({"data": 3}, "data: 3 is refused"),
+        ({"precision": "float16"}, "precision: float16 is not valid: it should be 'float32' or 'bfloat16'"),
+        ({"data": 3}, "data: 3 is not valid"),
         ({"data__source": "folder"}, "data.source: folder needs data.root"),
-        ({"data__val_fraction": 1}, "data.val_fraction: 1 is refused"),
+        ({"data__val_fraction": 1}, "data.val_fraction: 1 is not valid"),
         ({"preprocess__size": 200}, "crop_size: 227 is larger than preprocess.size: 200"),
         ({"pipeline__microbatches": 3}, "pipeline.microbatches: 3 does not divide batch_size: 128"),
-        ({"pipeline__cuts": ["conv2"]}, "pipeline.cuts: ['conv2'] is refused; choose from conv3, fc6, fc7, fc8"),
+        ({"pipeline__cuts": ["conv2"]}, "pipeline.cuts: ['conv2'] is not valid; choose from conv3, fc6, fc7, fc8"),
         ({"pipeline__cuts": ["fc6", "conv3"]}, "in this order"),
-        ({"pipeline__cuts": ["conv3", "fc6"]}, "makes 3 stages, no multiple of pipeline.ranks: 2; choose 1 or 3 cuts"),
-        ({"pipeline__ranks": 6}, "pipeline.ranks: 6 is refused; alexnet has 5 stages at the most"),
-        ({"seed": 2**63}, "seed: 9223372036854775808 is refused"),
-        ({"color_noise": float("inf")}, "color_noise: inf is refused"),
+        ({"pipeline__cuts": ["conv3", "fc6"]}, "makes 3 stages, not a multiple of pipeline.ranks: 2; choose 1 or 3 cuts"),
+        ({"pipeline__ranks": 6}, "pipeline.ranks: 6 is not valid: alexnet has at most 5 stages"),
+        ({"seed": 2**63}, "seed: 9223372036854775808 is not valid"),
+        ({"color_noise": float("inf")}, "color_noise: inf is not valid"),
         (
             {"pipeline__cuts": ["conv3", "fc6", "fc7"], "pipeline__schedule": "1F1B"},
-            "pipeline.schedule: 1F1B is not for 4 stages on 2 ranks; choose Interleaved1F1B or InterleavedZeroBubble",
+            "pipeline.schedule: 1F1B cannot run 4 stages on 2 ranks; choose Interleaved1F1B or InterleavedZeroBubble",
         ),
         (
             {"pipeline__schedule": "LoopedBFS"},
-            "pipeline.schedule: LoopedBFS is refused: it should be 'GPipe', '1F1B', 'Interleaved1F1B' or 'InterleavedZeroBubble'",
+            "LoopedBFS is not valid: it should be 'InterleavedZeroBubble', 'Interleaved1F1B', '1F1B' or 'GPipe'",
         ),
         (
             {"pipeline__microbatches": 1, "pipeline__schedule": "1F1B"},
-            "pipeline.microbatches: 1 is refused; 1F1B needs as many as there are stages, 2",
+            "pipeline.microbatches: 1 is not valid: 1F1B needs at least as many as stages, 2",
         ),
         (
             {"pipeline__microbatches": 1},
-            "pipeline.microbatches: 1 is no multiple of pipeline.ranks: 2, which InterleavedZeroBubble needs",
+            "pipeline.microbatches: 1 is not a multiple of pipeline.ranks: 2, which InterleavedZeroBubble needs",
         ),
     ],
 )
-def test_a_wrong_setting_is_refused_in_words(params: Params, changes: Params, words: str) -> None:
-    with pytest.raises(UserError) as refusal:
+def test_a_wrong_setting_is_rejected_in_words(params: Params, changes: Params, words: str) -> None:
+    with pytest.raises(UserError) as rejection:
         check(changed(params, **changes))
-    assert words in str(refusal.value)
-    assert "\n" not in str(refusal.value)
+    assert words in str(rejection.value)
+    assert "\n" not in str(rejection.value)
 
 
 def test_a_missing_setting_is_named(params: Params) -> None:
@@ -106,9 +109,9 @@ def test_a_missing_setting_is_named(params: Params) -> None:
 
 
 def test_each_wrong_setting_has_a_line(params: Params) -> None:
-    with pytest.raises(UserError) as refusal:
+    with pytest.raises(UserError) as rejection:
         check(changed(params, lr=-1, epochs=0))
-    assert len(str(refusal.value).splitlines()) == 2
+    assert len(str(rejection.value).splitlines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -131,6 +134,33 @@ def test_legal_settings_pass(params: Params, changes: Params) -> None:
 
 
 @pytest.mark.parametrize("content", [None, [], "lr"])
-def test_params_that_hold_no_settings_are_refused(content: Any) -> None:
-    with pytest.raises(UserError, match="it must hold settings"):
+def test_params_that_hold_no_settings_are_rejected(content: Any) -> None:
+    with pytest.raises(UserError, match="not a mapping; write each setting as"):
         check(content)
+
+
+@pytest.mark.parametrize(
+    ("old", "value", "new"),
+    [
+        ("pca__workers", None, "machine.workers"),
+        ("preprocess__workers", 2, "machine.workers"),
+        ("loader", {"workers": None}, "machine.workers"),
+        ("checkpoint", {"minutes": 5}, "machine.checkpoint_minutes"),
+    ],
+)
+def test_a_setting_that_has_moved_is_answered_with_its_new_place(params: Params, old: str, value: Any, new: str) -> None:
+    with pytest.raises(UserError) as rejection:
+        check(changed(params, **{old: value}))
+    assert str(rejection.value) == f"params.yaml: {old.replace('__', '.')} has moved; set {new} instead"
+
+
+@pytest.mark.parametrize("recipe", [None, *known()])
+def test_the_check_changes_no_value(recipe: str | None) -> None:
+    """So code that can only reject settings, ``alexnet.config``, need not be among the deps of a stage in dvc.yaml."""
+    settings = settings_of(recipe)
+    assert check(settings).model_dump(mode="json") == settings
+
+
+def test_nested_settings_have_dotted_names() -> None:
+    nested = {"lr": 0.01, "data": {"root": None, "deep": {"er": [1, 2]}}, "pipeline": {}}
+    assert flat(nested) == {"lr": 0.01, "data.root": None, "data.deep.er": [1, 2]}

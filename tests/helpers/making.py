@@ -4,13 +4,13 @@ from pathlib import Path
 
 from helpers.page_reader import Page
 
+from alexnet.report.inputs import ReportInputs, read_inputs
 from alexnet.report.pages import write_report
-from alexnet.report.inputs import Results, read_results
 
 
-def read(root: Path) -> Results:
-    """The results of the run under ``root``."""
-    return read_results(
+def read(root: Path) -> ReportInputs:
+    """What the run under ``root`` left for the report."""
+    return read_inputs(
         card=root / "models/alexnet.json",
         curves=root / "reports/train.csv",
         metrics=root / "reports/metrics.json",

@@ -5,13 +5,12 @@ from typing import Any, Literal, get_args, get_origin
 
 from helpers import staged
 
-from alexnet.models.initialization import initialize
-from alexnet.models.build import build
-from alexnet.models.network import Network, Switches
-from alexnet.config.choices import KeyOf
 from alexnet.config.nets import NETS
 from alexnet.config.training import Training
-from stages import recipe
+from alexnet.models.build import build
+from alexnet.models.initialization import initialize
+from alexnet.models.network import Network, Switches
+from workflow import recipe
 
 _shipped = cache(staged.params)
 
@@ -34,16 +33,11 @@ def meta_net(model: str = "alexnet", classes: int = 10, **changes: Any) -> Netwo
 
 
 def legal(setting: str) -> list[Any]:
-    """The values of a setting of the training that has a few, by its type; none for others."""
-    field = Training.model_fields[setting]
-    return _values(field.annotation, field.metadata)
+    """The values of a setting of the training that has a few; none for others."""
+    return list(NETS) if setting == "model" else _values(Training.model_fields[setting].annotation)
 
 
-def _values(annotation: Any, metadata: list[Any]) -> list[Any]:
-    for mark in metadata:
-        if isinstance(mark, KeyOf):
-            return list(mark.legal)
+def _values(annotation: Any) -> list[Any]:
     if get_origin(annotation) is Literal:
         return list(get_args(annotation))
-    parts = [part for part in get_args(annotation) if part is not type(None)]
-    return [value for part in parts for value in _values(part, getattr(part, "__metadata__", []))]
+    return [value for part in get_args(annotation) for value in _values(part)]

@@ -9,7 +9,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from alexnet.pipeline.distributed import Runtime, prepare_process
+from alexnet.models.numerics import prepare_process
+from alexnet.pipeline.distributed import Ranks
 
 
 class Pair:
@@ -43,10 +44,10 @@ class Pair:
 def serve(rank: int, store: str, asked: Any, answered: Any) -> None:
     prepare_process(threads=1)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    runtime = Runtime(rank, 2, torch.device("cpu"))
+    ranks = Ranks(rank, 2, torch.device("cpu"))
     while True:
         function, arguments = asked.get()
         try:
-            answered.put((True, function(runtime, *arguments)))
+            answered.put((True, function(ranks, *arguments)))
         except Exception:
             answered.put((False, traceback.format_exc()))

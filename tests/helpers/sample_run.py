@@ -14,14 +14,14 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 from sklearn.linear_model import LogisticRegression
 
-from alexnet.input.colors import scale_of
 from alexnet.config.nets import NETS
 from alexnet.config.training import Training
-from alexnet.train.session import numeric_settings
+from alexnet.files.card import FORMAT
+from alexnet.input.colors import scale_of
+from alexnet.train.fingerprint import numeric_settings
 
 KERNELS = {
     "alexnet": (96, 11),
-    "alexnet-one-tower": (96, 11),
     "alexnet-simplified": (96, 11),
     "alexnet-owt": (64, 11),
     "alexnet-32": (48, 5),
@@ -52,6 +52,7 @@ def write_run(root: Path, model: str = "alexnet", classes: int = 10, long_names:
     _dump(root / "reports/metrics.json", metrics)
     _write_curves(root / "reports/train.csv", settings, rng)
     card = {
+        "format": FORMAT,
         "net": model,
         "classes": names,
         "size": size,

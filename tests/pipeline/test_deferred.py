@@ -1,4 +1,4 @@
-"""The gradients that are formed apart are those of torch's autograd."""
+"""The deferred gradients are those of torch's autograd."""
 
 from typing import Any
 
@@ -7,43 +7,42 @@ import torch
 from helpers.nets import net_of
 from torch import Tensor, nn
 
-from alexnet.pipeline.deferred import Conv2d, Linear, WeightGradients
+from alexnet.models.network import Network
+from alexnet.pipeline.deferred import DeferredConv2d, DeferredGradients, DeferredLinear, defer
 
-LAYERS = {
-    "linear": (lambda kind: kind(6, 5), (4, 6)),
-    "convolution": (lambda kind: kind(4, 6, 3, stride=2, padding=1), (4, 4, 7, 7)),
-    "convolution of two towers": (lambda kind: kind(4, 6, 3, groups=2), (4, 4, 5, 5)),
+LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "linear": (lambda: nn.Linear(6, 5), (4, 6)),
+    "convolution": (lambda: nn.Conv2d(4, 6, 3, stride=2, padding=1), (4, 4, 7, 7)),
+    "convolution of two towers": (lambda: nn.Conv2d(4, 6, 3, groups=2), (4, 4, 5, 5)),
 }
 
 
-def layer_and_input(name: str) -> tuple[Any, Any, Tensor]:
+def deferred_and_plain(name: str) -> tuple[Network, DeferredGradients, nn.Module, Tensor]:
+    """A net of one layer whose gradients are deferred, those, the same layer of torch's, and its input."""
     make, shape = LAYERS[name]
-    ours = make(Linear if name == "linear" else Conv2d).double()
-    plain = make(nn.Linear if name == "linear" else nn.Conv2d).double()
-    plain.load_state_dict(ours.state_dict())
+    ours, plain = Network([("layer", make().double())]), make().double()
+    plain.load_state_dict(ours.get_submodule("layer").state_dict())
     input = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    return ours, plain, input.requires_grad_()
+    return ours, defer(ours), plain, input.requires_grad_()
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_gradient_of_the_input_passes_gradcheck(name: str) -> None:
-    layer, _, input = layer_and_input(name)
-    WeightGradients(layer)
-    assert torch.autograd.gradcheck(layer, (input,))
+    net, _, _, input = deferred_and_plain(name)
+    assert torch.autograd.gradcheck(net, (input,))
 
 
 @pytest.mark.parametrize("microbatches", [1, 2, 4])
 @pytest.mark.parametrize("name", LAYERS)
-def test_the_gradients_of_the_weights_are_autograds_however_late_they_are_formed(name: str, microbatches: int) -> None:
-    ours, plain, input = layer_and_input(name)
-    gradients = WeightGradients(ours)
+def test_the_gradients_of_the_weights_are_autograds_however_late_they_are_computed(name: str, microbatches: int) -> None:
+    ours, gradients, plain, input = deferred_and_plain(name)
     later = []
     for part in input.chunk(microbatches):
         ours(part).square().sum().backward()
-        later.append(gradients.microbatch())
+        later.append(gradients.take_microbatch())
     assert all(parameter.grad is None for parameter in ours.parameters())
-    for form in later:
-        form()
+    for compute in later:
+        compute()
     gradients.form()
     plain(input).square().sum().backward()
     for mine, theirs in zip(ours.parameters(), plain.parameters(), strict=True):
@@ -51,42 +50,77 @@ def test_the_gradients_of_the_weights_are_autograds_however_late_they_are_formed
 
 
 def test_a_second_batch_adds_to_the_gradients_unless_they_were_dropped() -> None:
-    layer, _, input = layer_and_input("linear")
-    gradients = WeightGradients(layer)
+    net, gradients, _, input = deferred_and_plain("linear")
     found = []
     for batch in range(3):
         if batch == 2:
-            layer.zero_grad()
-        layer(input).square().sum().backward()
-        gradients.microbatch()()
+            net.zero_grad()
+        net(input).square().sum().backward()
+        gradients.take_microbatch()()
         gradients.form()
-        found.append(layer.weight.grad.clone())
+        found.append(net.get_parameter("layer.weight").grad.clone())
     torch.testing.assert_close(found[1], 2 * found[0])
     assert torch.equal(found[2], found[0])
 
 
 def test_a_weight_is_cast_once_a_batch_and_anew_in_the_next() -> None:
-    layer = Linear(6, 5)
-    gradients = WeightGradients(layer)
-    first = gradients.cast(layer.weight, torch.bfloat16)
-    assert first is gradients.cast(layer.weight, torch.bfloat16)
-    assert gradients.cast(layer.weight, torch.float32) is layer.weight
+    net = Network([("layer", nn.Linear(6, 5))])
+    gradients, weight = defer(net), net.get_parameter("layer.weight")
+    first = gradients.cast(weight, torch.bfloat16)
+    assert first is gradients.cast(weight, torch.bfloat16)
+    assert gradients.cast(weight, torch.float32) is weight
     gradients.form()
     with torch.no_grad():
-        layer.weight.add_(1)
-    assert torch.equal(gradients.cast(layer.weight, torch.bfloat16), layer.weight.bfloat16())
-    assert not torch.equal(gradients.cast(layer.weight, torch.bfloat16), first)
+        weight.add_(1)
+    assert torch.equal(gradients.cast(weight, torch.bfloat16), weight.bfloat16())
+    assert not torch.equal(gradients.cast(weight, torch.bfloat16), first)
+
+
+def test_the_net_keeps_its_parameters_their_names_and_their_order() -> None:
+    net = net_of("alexnet-32")
+    before, layers = dict(net.named_parameters()), [name for name, _ in net.named_children()]
+    defer(net)
+    after = dict(net.named_parameters())
+    assert list(after) == list(before)
+    assert all(after[name] is parameter for name, parameter in before.items())
+    assert [name for name, _ in net.named_children()] == layers
+    assert not any(isinstance(layer, nn.Conv2d | nn.Linear) for layer in net.children())
+    assert {type(layer) for layer in net.children() if list(layer.parameters())} == {DeferredConv2d, DeferredLinear}
+
+
+def test_a_whole_net_has_the_gradients_of_plain_torch_layers() -> None:
+    net, plain = net_of("alexnet-32").double(), net_of("alexnet-32").double()
+    gradients = defer(net)
+    images, rows = torch.randn(4, 3, 28, 28, dtype=torch.float64, generator=torch.Generator().manual_seed(0)), torch.arange(4)
+    for part, numbers in zip(images.chunk(2), rows.chunk(2), strict=True):
+        net(part, numbers).square().sum().backward()
+        gradients.take_microbatch()()
+    gradients.form()
+    plain(images, rows).square().sum().backward()
+    for (name, mine), theirs in zip(net.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-9, atol=1e-12, msg=name)
+
+
+def test_without_gradients_a_deferred_net_gives_what_the_plain_one_does() -> None:
+    net, plain = net_of("alexnet-32").eval(), net_of("alexnet-32").eval()
+    gradients = defer(net)
+    images = torch.randn(4, 3, 28, 28, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(net(images), plain(images))
+    gradients.take_microbatch()()
+    gradients.form()
+    assert all(parameter.grad is None for parameter in net.parameters())
 
 
 def test_under_autocast_the_layers_compute_in_bfloat16_and_leave_float32_gradients() -> None:
     net, plain = net_of("alexnet-32"), net_of("alexnet-32")
-    gradients = WeightGradients(net)
+    gradients = defer(net)
     images, rows = torch.randn(4, 3, 28, 28, generator=torch.Generator().manual_seed(0)), torch.arange(4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits, expected = net(images, rows), plain(images, rows)
         logits.float().square().mean().backward()
         expected.float().square().mean().backward()
-    gradients.microbatch()()
+    gradients.take_microbatch()()
     gradients.form()
     assert logits.dtype == torch.bfloat16
     assert torch.equal(logits, expected)

@@ -1,5 +1,6 @@
 """Who the ranks are, and how a process that does not fit is told so."""
 
+import math
 import os
 import signal
 import subprocess
@@ -13,37 +14,53 @@ import torch
 from helpers.waiting import until
 
 from alexnet.errors import UserError
-from alexnet.pipeline import runtime
-from alexnet.pipeline.distributed import Runtime, join, prepare_process
 from alexnet.launcher import LAUNCHER
+from alexnet.models.numerics import prepare_process
+from alexnet.pipeline import distributed
+from alexnet.pipeline.distributed import Ranks, join
+from alexnet.pipeline.engine import StepStats
+
+Place = tuple[int, int, torch.device]
 
 
-def said_by(runtime: Runtime, values: list[float]) -> list[float]:
-    return runtime.agree([value + 10 * runtime.rank for value in values])
+def place_of(ranks: Ranks | None) -> Place | None:
+    return (ranks.rank, ranks.count, ranks.device) if ranks else None
 
 
-def test_all_ranks_know_what_the_last_one_says(pair: Any) -> None:
-    assert pair(said_by, [0.1, float("nan"), 1e300])[0][::2] == [10.1, 1e300 + 10]
-    assert pair(said_by, [1 / 3])[0] == pair(said_by, [1 / 3])[1] == [1 / 3 + 10]
+ALONE: Place = (0, 1, torch.device("cpu"))
 
 
-def last_rank_first(runtime: Runtime, flag: Path) -> list[float]:
-    """Rank 0 calls ``agree`` only when rank 1 has returned from it."""
-    if runtime.rank == 0:
+def said_by(ranks: Ranks, values: StepStats, due: bool) -> tuple[StepStats, bool]:
+    """What every rank hears where each of them has other values, and only the last one finds that it is time to save."""
+    own = values + StepStats(10 * ranks.rank, 0, 0)
+    return ranks.from_last(own, due and ranks.rank == ranks.count - 1)
+
+
+@pytest.mark.parametrize("due", [False, True])
+def test_all_ranks_know_what_the_last_one_says(pair: Any, due: bool) -> None:
+    assert pair(said_by, StepStats(1 / 3, 1e300, 2.0), due) == 2 * [(StepStats(1 / 3 + 10, 1e300, 2.0), due)]
+    (first, _), (second, _) = pair(said_by, StepStats(math.nan, math.inf, 0.1), due)
+    assert math.isnan(first.loss) and math.isnan(second.loss)
+    assert (first.top1_wrong, first.top5_wrong) == (second.top1_wrong, second.top5_wrong) == (math.inf, 0.1)
+
+
+def last_rank_first(ranks: Ranks, flag: Path) -> StepStats:
+    """Rank 0 calls ``from_last`` only when rank 1 has returned from it."""
+    if ranks.rank == 0:
         until(flag.exists)
-    said = runtime.agree([float(runtime.rank)])
-    if runtime.rank == 1:
+    said, _ = ranks.from_last(StepStats(ranks.rank, 0.0, 0.0))
+    if ranks.rank == 1:
         flag.touch()
-    runtime.settle()
+    ranks.wait_for_sends()
     return said
 
 
 def test_the_last_rank_does_not_wait_for_the_others(pair: Any, tmp_path: Path) -> None:
-    assert pair(last_rank_first, tmp_path / "returned") == [[1.0], [1.0]]
+    assert pair(last_rank_first, tmp_path / "returned") == 2 * [StepStats(1.0, 0.0, 0.0)]
 
 
-def gathered(runtime: Runtime) -> list[float]:
-    return runtime.gather(runtime.rank + 0.5)
+def gathered(ranks: Ranks) -> list[float]:
+    return ranks.gather(ranks.rank + 0.5)
 
 
 def test_every_rank_gathers_what_each_one_has(pair: Any) -> None:
@@ -51,14 +68,13 @@ def test_every_rank_gathers_what_each_one_has(pair: Any) -> None:
 
 
 def test_ranks_that_nobody_started_are_refused_with_the_command() -> None:
-    with pytest.raises(UserError, match=r"pipeline\.ranks: 2 needs as many processes, not 1; run `.*--nproc-per-node 2"), join(2):
+    with pytest.raises(UserError, match=r"pipeline\.ranks: 2 needs 2 processes, not 1; run `.*--nproc-per-node 2"), join(2):
         pass
 
 
 def test_one_rank_needs_no_process_group() -> None:
-    with join(1) as place:
-        assert place == Runtime(0, 1, torch.device("cpu"))
-        assert place.lead
+    with join(1) as ranks:
+        assert ranks and ranks.lead and place_of(ranks) == ALONE
     assert not torch.distributed.is_initialized()
 
 
@@ -70,13 +86,13 @@ def test_what_another_launcher_left_in_the_environment_makes_no_rank(
         monkeypatch.setenv(LAUNCHER, launcher)
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID"):
         monkeypatch.setenv(name, "7")
-    with join(1) as place:
-        assert place == Runtime(0, 1, torch.device("cpu"))
+    with join(1) as ranks:
+        assert place_of(ranks) == ALONE
 
 
 SETTINGS_OF_A_PROCESS = """
 import sys, torch
-from alexnet.pipeline.distributed import prepare_process
+from alexnet.models.numerics import prepare_process
 prepare_process(2)
 print(torch.get_num_threads(), torch.is_deterministic_algorithms_warn_only_enabled(), "torch._inductor" in sys.modules)
 """
@@ -101,9 +117,9 @@ def test_with_one_gpu_rank_0_runs_all_stages(monkeypatch: pytest.MonkeyPatch, gp
     monkeypatch.setenv(LAUNCHER, str(os.getppid()))
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", str(rank))
-    monkeypatch.setattr(runtime, "_die_with_parent", lambda: None)
-    with join(2) as place:
-        assert place == (Runtime(0, 1, torch.device("cuda", 0)) if runs else None)
+    monkeypatch.setattr(distributed, "_die_with_parent", lambda: None)
+    with join(2) as ranks:
+        assert place_of(ranks) == ((0, 1, torch.device("cuda", 0)) if runs else None)
 
 
 def test_more_ranks_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,8 +127,11 @@ def test_more_ranks_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv(LAUNCHER, str(os.getppid()))
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("RANK", "0")
-    monkeypatch.setattr(runtime, "_die_with_parent", lambda: None)
-    with pytest.raises(UserError, match=r"pipeline\.ranks: 4 is more than the 3 GPUs here; set it to 3, or to 1"), join(4):
+    monkeypatch.setattr(distributed, "_die_with_parent", lambda: None)
+    with (
+        pytest.raises(UserError, match=r"pipeline\.ranks: 4 is more than the 3 GPUs of this machine; set it to 3, or to 1"),
+        join(4),
+    ):
         pass
 
 

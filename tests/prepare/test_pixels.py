@@ -130,11 +130,11 @@ def test_unreadable_files_have_a_reason(
     jpeg = encoded(patch(1), "JPEG")
     for payload, reason in {
         b"": "empty file",
-        b"this is a text": "no JPEG, PNG, WebP or BMP image",
+        b"this is a text": "not a JPEG, PNG, WebP or BMP image",
         jpeg[: len(jpeg) // 2]: "truncated",
         encoded(patch(1), "PNG")[:500]: "truncated",
         png(50_000, 50_000, bytes(100)): "more than 178,956,970 pixels",
-        encoded(patch(1), "GIF"): "no JPEG, PNG, WebP or BMP image",
+        encoded(patch(1), "GIF"): "not a JPEG, PNG, WebP or BMP image",
         encoded(patch(1), "PNG").replace(b"IDAT", b"IDAT\0\0\0"): "broken",
     }.items():
         with pytest.raises(BadImage, match=f"^{reason}"):

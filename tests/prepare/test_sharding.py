@@ -14,14 +14,14 @@ import simplejpeg
 import webdataset
 from sklearn.datasets import load_sample_images
 
-from alexnet.data import sharding
-from alexnet.sources.manifest import Manifest, Row
+from alexnet.errors import UserError
+from alexnet.input.shards import Shards
+from alexnet.prepare import sharding
 from alexnet.prepare.pixels import square
 from alexnet.prepare.sharding import room, write_shards
-from alexnet.input.shards import Shards
-from alexnet.prepare.squares import Canon
+from alexnet.prepare.squares import SquareSpec
 from alexnet.prepare.workers import MEMORY
-from alexnet.errors import UserError
+from alexnet.sources.manifest import Manifest, Row
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def write(tmp_path: Path, images: Path) -> Callable[..., Path]:
     """Writes a manifest's shards into a folder of the given name."""
 
     def run(manifest: Manifest, name: str = "shards", workers: int = 2, max_rejects: int = 0) -> Path:
-        canon = Canon(images, "encoded", 64)
-        write_shards(tmp_path / name, manifest, canon, quality=95, workers=workers, max_rejects=max_rejects)
+        spec = SquareSpec(images, "encoded", 64)
+        write_shards(tmp_path / name, manifest, spec, quality=95, workers=workers, max_rejects=max_rejects)
         return tmp_path / name
 
     return run
@@ -65,7 +65,7 @@ def test_webdataset_tar_and_reader_see_the_same_images(listed: Callable[[], Mani
 def test_the_images_are_the_canonical_squares(listed: Callable[[], Manifest], write: Callable[..., Path], images: Path) -> None:
     manifest = listed()
     shards = Shards(write(manifest), "val")
-    for i, (_, expected) in enumerate(Canon(images, "encoded", 64).squares(manifest.of_split("val"))):
+    for i, (_, expected) in enumerate(SquareSpec(images, "encoded", 64).squares(manifest.of_split("val"))):
         stored = simplejpeg.decode_jpeg(shards.jpeg(i)).astype(float)
         assert np.abs(stored - expected).mean() < 6
 
@@ -126,7 +126,7 @@ def test_hostile_files_are_listed_with_their_reasons(
     assert rejects == {
         "cut.jpg": "truncated",
         "zero.jpg": "empty file",
-        "text.jpg": "no JPEG, PNG, WebP or BMP image",
+        "text.jpg": "not a JPEG, PNG, WebP or BMP image",
         "vast.png": "more than 178,956,970 pixels",
     }
     assert sum(len(Shards(folder, split)) for split in ("train", "val", "test")) == 80

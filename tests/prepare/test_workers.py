@@ -12,8 +12,8 @@ from typing import cast
 
 import pytest
 
-from alexnet.prepare.workers import AHEAD, CHUNK, Lost, in_chunks
 from alexnet.errors import UserError
+from alexnet.prepare.workers import AHEAD, CHUNK, Limits, WorkerFailure, in_chunks
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KILLER, HANGER = 40, 70
@@ -69,11 +69,11 @@ def threads(items: Sequence[int]) -> str:
     return os.environ["OPENBLAS_NUM_THREADS"]
 
 
-def flat(results: Iterable[tuple[Sequence[int], list[int] | Lost]]) -> list[tuple[int, int | str]]:
+def flat(results: Iterable[tuple[Sequence[int], list[int] | WorkerFailure]]) -> list[tuple[int, int | str]]:
     """(item, its result or reason) of all chunks."""
     pairs: list[tuple[int, int | str]] = []
     for chunk, result in results:
-        pairs += [(chunk[0], result.reason)] if isinstance(result, Lost) else zip(chunk, result, strict=True)
+        pairs += [(chunk[0], result.reason)] if isinstance(result, WorkerFailure) else zip(chunk, result, strict=True)
     return pairs
 
 
@@ -92,21 +92,21 @@ def test_a_worker_killed_midway_costs_only_its_item() -> None:
 def test_an_item_that_computes_without_end_costs_only_itself() -> None:
     items = list(range(3 * CHUNK))
     expected = [(item, "decoder computed for more than 0.3 s" if item == HANGER else 2 * item) for item in items]
-    assert flat(in_chunks(double_but_compute, items, workers=2, title="", place=str, computing=0.3)) == expected
+    assert flat(in_chunks(double_but_compute, items, workers=2, title="", place=str, limits=Limits(computing=0.3))) == expected
 
 
 def test_the_computing_of_earlier_chunks_does_not_count() -> None:
     items = list(range(6 * CHUNK))
     expected = [(item, 2 * item) for item in items]
-    assert flat(in_chunks(double_slowly, items, workers=1, title="", place=str, computing=0.3)) == expected
+    assert flat(in_chunks(double_slowly, items, workers=1, title="", place=str, limits=Limits(computing=0.3))) == expected
 
 
 def test_time_spent_waiting_makes_no_item_guilty() -> None:
     items = list(range(3 * CHUNK))
     expected = [(item, 2 * item) for item in items]
-    assert flat(in_chunks(double_but_pause, items, workers=2, title="", place=str, computing=0.3)) == expected
+    assert flat(in_chunks(double_but_pause, items, workers=2, title="", place=str, limits=Limits(computing=0.3))) == expected
     with pytest.raises(UserError, match=f"reading {HANGER} took more than 3 s.*run again"):
-        flat(in_chunks(double_but_wait, items, workers=2, title="", place=str, waiting=3))
+        flat(in_chunks(double_but_wait, items, workers=2, title="", place=str, limits=Limits(waiting=3)))
 
 
 def test_a_worker_that_eats_memory_is_stopped() -> None:

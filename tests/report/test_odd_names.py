@@ -9,17 +9,17 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from markdown_it import MarkdownIt
 from helpers.nets import settings_of
 from helpers.page_reader import Page
+from markdown_it import MarkdownIt
 from PIL import Image
 from ruamel.yaml import YAML
 from sklearn.datasets import load_sample_images
 
 from alexnet import __main__ as command_line
-from alexnet.data import manifest
 from alexnet.names import printable
 from alexnet.report.canvas import shortened
+from alexnet.sources import manifest
 
 REPOSITORY = Path(__file__).parents[2]
 CLASSES = sorted(

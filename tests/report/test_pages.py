@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from helpers.making import report
 from helpers.page_reader import Page
-from PIL import Image
 from helpers.sample_run import write_run
+from PIL import Image
 
 from alexnet.errors import UserError
 
@@ -44,8 +44,8 @@ def test_two_processes_write_the_same_bytes(run: Path, tmp_path: Path) -> None:
         copy = tmp_path / name
         shutil.copytree(run, copy)
         shutil.rmtree(copy / "reports/figures", ignore_errors=True)
-        paths = os.pathsep.join(map(str, (REPOSITORY, Path(__file__).parent)))
-        command = [sys.executable, "-c", "from making import *; report(Path())"]
+        paths = os.pathsep.join(map(str, (REPOSITORY, REPOSITORY / "tests")))
+        command = [sys.executable, "-c", "from pathlib import Path; from helpers.making import report; report(Path())"]
         subprocess.run(command, cwd=copy, env=os.environ | {"PYTHONPATH": paths, "PYTHONHASHSEED": seed}, check=True)
         written.append({path.relative_to(copy): path.read_bytes() for path in (copy / "reports").rglob("*") if path.is_file()})
     assert written[0] == written[1]

@@ -6,7 +6,6 @@ import io
 import tarfile
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -16,16 +15,17 @@ import torchvision  # type: ignore[import-untyped]
 from PIL import Image
 from scipy.io import savemat
 
-from alexnet.data import sources
-from alexnet.sources.hashes import hashed
-from alexnet.sources.manifest import Manifest, read_image
-from alexnet.prepare.pixels import canonical
-from alexnet.sources import cifar10, imagenet, imagenette
-from alexnet.sources.fetch import Archive
-from alexnet.prepare.squares import Canon
-from alexnet.sources.tar import members
-from alexnet.errors import UserError
 from alexnet.config.data import Source
+from alexnet.errors import UserError
+from alexnet.prepare.pixels import canonical
+from alexnet.prepare.squares import SquareSpec
+from alexnet.sources import cifar10, imagenet, imagenette
+from alexnet.sources.collect import collect as collect_source
+from alexnet.sources.fetch import Archive
+from alexnet.sources.hashes import hashed
+from alexnet.sources.listing import Request, SourceListing
+from alexnet.sources.manifest import Manifest, read_image
+from alexnet.sources.tar import members
 
 
 def tar(files: dict[str, bytes]) -> bytes:
@@ -59,8 +59,8 @@ def collect(
 
     def run(source: ModuleType, archive: Archive) -> Manifest:
         name = source.__name__.rpartition(".")[2]
-        monkeypatch.setattr(source, "find", partial(source.find, archive=archive))
-        return sources.collect(settings(source=name, root=None), 0, main=tmp_path, raw=tmp_path / "data/raw")
+        monkeypatch.setattr(source, "ARCHIVE", archive)
+        return collect_source(settings(source=name, root=None), 0, main=tmp_path, raw=tmp_path / "data/raw")
 
     return run
 
@@ -175,8 +175,12 @@ def extracted(tmp_path: Path, packed: Path, imagenet_files: Files) -> Path:
     return tmp_path / "extracted"
 
 
+def found_in(root: Path, settings: Callable[..., Source]) -> SourceListing:
+    return imagenet.find(Request(settings(source="imagenet", root=str(root)), 0, main=root, raw=root / "raw"))
+
+
 def listing(root: Path, settings: Callable[..., Source]) -> tuple[list[str], list[tuple[str, int, str]]]:
-    found = imagenet.find(settings(source="imagenet", root=str(root)), root)
+    found = found_in(root, settings)
     return found.classes, sorted((row.split, row.label, row.sha256) for row in hashed(found.rows, root))
 
 
@@ -199,10 +203,11 @@ def test_imagenet_in_tars_is_imagenet_extracted(
 
 
 def test_images_in_nested_tars_decode(packed: Path, settings: Callable[..., Source]) -> None:
-    found = imagenet.find(settings(source="imagenet", root=str(packed)), packed)
+    found = found_in(packed, settings)
     rows = list(enumerate(hashed(found.rows, packed)))
     assert Manifest("imagenet", found.classes, True, "encoded", str(packed), []).folder(packed, packed) == packed
-    assert len([square for _, square in Canon(packed, "encoded", 32).squares(rows) if isinstance(square, np.ndarray)]) == 21
+    squares = SquareSpec(packed, "encoded", 32).squares(rows)
+    assert len([square for _, square in squares if isinstance(square, np.ndarray)]) == 21
 
 
 def test_a_part_of_the_classes_can_be_trained_on(extracted: Path, settings: Callable[..., Source]) -> None:

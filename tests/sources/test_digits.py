@@ -13,10 +13,11 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
-from alexnet.data import manifest, sources
-from alexnet.prepare.color_stats import collect, eigenbasis
-from alexnet.prepare.squares import Canon
 from alexnet.config.data import Source
+from alexnet.prepare.color_stats import collect, eigenbasis
+from alexnet.prepare.squares import SquareSpec
+from alexnet.sources import manifest
+from alexnet.sources.collect import collect as collect_source
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings = Source.model_validate(
             {"source": "digits", "root": None, "val_fraction": 0.1, "test_fraction": 0.2, "limit": None, "blends": 2}
         )
-        manifest.write(folder / name, sources.collect(settings, 0, main=folder, raw=folder / name))
+        manifest.write(folder / name, collect_source(settings, 0, main=folder, raw=folder / name))
     return folder
 
 
@@ -67,17 +68,17 @@ def test_the_manifest_points_at_the_pictures(raw: Path) -> None:
 
 def test_the_covariance_has_three_clear_eigenvalues(raw: Path) -> None:
     rows = manifest.read(raw / "one").of_split("val")
-    basis = eigenbasis(collect(rows, Canon(raw / "one", "encoded", 64), workers=1, max_rejects=0))
-    assert basis["eigenvalues"][2] > 100
+    basis = eigenbasis(collect(rows, SquareSpec(raw / "one", "encoded", 64), workers=1, max_rejects=0))
+    assert basis.eigenvalues[2] > 100
 
 
 def test_the_figures_can_be_told_apart(raw: Path) -> None:
     listed = manifest.read(raw / "one")
-    canon = Canon(raw / "one", "encoded", 32)
+    spec = SquareSpec(raw / "one", "encoded", 32)
 
     def features(split: str) -> tuple[NDArray[np.float64], list[int]]:
         rows = listed.of_split(split)
-        squares = np.stack([square for _, square in canon.squares(rows)]).astype(float)
+        squares = np.stack([square for _, square in spec.squares(rows)]).astype(float)
         # The figure is one colour on a patch: its distance from the median colour shows it, whatever the colour.
         distance = np.linalg.norm(squares - np.median(squares, (1, 2), keepdims=True), axis=3).reshape(len(squares), -1)
         return distance / np.linalg.norm(distance, axis=1, keepdims=True), [row.label for _, row in rows]

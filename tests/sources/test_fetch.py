@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from alexnet.disk import need
-from alexnet.sources.fetch import Archive, fetch, unpack
+from alexnet.disk import require_free_space
 from alexnet.errors import UserError
+from alexnet.sources.fetch import Archive, fetch, unpack
 
 CONTENT = gzip.compress(os.urandom(50_000), mtime=0)
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -98,9 +98,9 @@ def test_unpacking_gives_the_plain_bytes(tmp_path: Path) -> None:
 
 
 def test_too_little_disk_is_refused_before_the_work(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"some.tar.gz takes 1000000000.0 GB"):
+    with pytest.raises(UserError, match=r"some.tar.gz needs 1000000000.0 GB"):
         fetch(Archive("http://127.0.0.1:9/some.tar.gz", MD5, 10**18), tmp_path / "downloads")
-    need(tmp_path, 1, "nothing")
+    require_free_space(tmp_path, 1, "nothing")
 
 
 def test_a_folder_that_cannot_be_written_is_named(serve: Callable[..., str], tmp_path: Path) -> None:
@@ -108,7 +108,9 @@ def test_a_folder_that_cannot_be_written_is_named(serve: Callable[..., str], tmp
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))  # fails in the midst of the file, as a full disk does
     try:
-        with pytest.raises(UserError, match=r"some.tar.gz cannot be written into .*downloads \(File too large\).*make room"):
+        with pytest.raises(
+            UserError, match=r"some.tar.gz cannot be written into .*downloads \(File too large\).*free some space"
+        ):
             fetch(archive, tmp_path / "downloads")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

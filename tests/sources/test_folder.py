@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from alexnet.data import sources
-from alexnet.sources.manifest import SPLITS, Manifest
-from alexnet.sources import folder
-from alexnet.errors import UserError
 from alexnet.config.data import Source
+from alexnet.errors import UserError
+from alexnet.sources import folder
+from alexnet.sources.collect import collect as collect_source
+from alexnet.sources.manifest import SPLITS, Manifest
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def collect(images: Path, settings: Callable[..., Source], tmp_path: Path) -> Ca
     """The manifest of ``images``, settings changed."""
 
     def run(**changes: object) -> Manifest:
-        return sources.collect(settings(**changes), 0, main=tmp_path, raw=tmp_path / "raw")
+        return collect_source(settings(**changes), 0, main=tmp_path, raw=tmp_path / "raw")
 
     return run
 
@@ -100,18 +100,18 @@ def test_a_link_to_nowhere_is_refused_by_name(images: Path, collect: Callable[..
 
 
 def test_what_is_wrong_is_said_by_name(images: Path, collect: Callable[..., Manifest]) -> None:
-    with pytest.raises(UserError, match=r"data.root: nowhere is no folder"):
+    with pytest.raises(UserError, match=r"data.root: nowhere is not a folder"):
         collect(root="nowhere")
     (images / "val/cow").mkdir(parents=True)
-    with pytest.raises(UserError, match="val holds the class cow, which train lacks"):
+    with pytest.raises(UserError, match="val has the class cow, which train lacks"):
         collect()
     (images / "val/cow").rmdir()
-    with pytest.raises(UserError, match="val holds no class folders"):
+    with pytest.raises(UserError, match="val has no class folders"):
         collect()
     (images / "val").rmdir()
     (images / "train/emu").mkdir()
     (images / "train/emu/notes.txt").touch()
-    with pytest.raises(UserError, match=r"class emu is empty: .*train/emu holds no \.jpg"):
+    with pytest.raises(UserError, match=r"class emu is empty: .*train/emu has no \.jpg"):
         collect()
     (images / "train/emu/one.jpg").touch()
     with pytest.raises(UserError, match="class emu has 1 images"):
@@ -120,7 +120,7 @@ def test_what_is_wrong_is_said_by_name(images: Path, collect: Callable[..., Mani
     with pytest.raises(UserError, match=r"^class line\\nbreak\\r has 1 images.*$"):
         collect()
     (images / "train/line\nbreak\r/one.jpg").unlink()
-    with pytest.raises(UserError, match=r"^class line\\nbreak\\r is empty: .*/train/line\\nbreak\\r holds no .*$"):
+    with pytest.raises(UserError, match=r"^class line\\nbreak\\r is empty: .*/train/line\\nbreak\\r has no .*$"):
         collect()
     (images / "train").rename(images / "training")
     with pytest.raises(UserError, match="has no folder train"):
@@ -129,13 +129,13 @@ def test_what_is_wrong_is_said_by_name(images: Path, collect: Callable[..., Mani
 
 def test_a_single_class_is_refused(images: Path, collect: Callable[..., Manifest]) -> None:
     shutil.rmtree(images / "train/dog")
-    with pytest.raises(UserError, match="holds one class, cat; a net needs two or more"):
+    with pytest.raises(UserError, match="one class, cat; training needs at least two"):
         collect()
 
 
 def test_no_classes_and_odd_class_names_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no class folders"):
+    with pytest.raises(UserError, match="has no class folders"):
         folder.class_folders(tmp_path)
     os.mkdir(os.fsencode(tmp_path) + b"/\xff")
-    with pytest.raises(UserError, match="no UTF-8"):
+    with pytest.raises(UserError, match="not UTF-8"):
         folder.class_folders(tmp_path)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from alexnet.data import manifest
+from alexnet.errors import UserError
+from alexnet.sources import manifest
 from alexnet.sources.hashes import hashed
 from alexnet.sources.manifest import Manifest, Row, read_image
-from alexnet.errors import UserError
 
 
 def test_any_file_name_survives(tmp_path: Path) -> None:

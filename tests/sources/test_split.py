@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
+from alexnet.errors import UserError
 from alexnet.sources.manifest import Row
 from alexnet.sources.split import complete, limit
-from alexnet.errors import UserError
 
 CLASSES = ["cat", "dog", "eel"]
 ROWS = [Row("train", label, f"{CLASSES[label]}/{number}.jpg") for label in range(3) for number in range(50 * (label + 1))]

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.staged import params_text
 from PIL import Image
 from ruamel.yaml import YAML
 from sklearn.datasets import load_sample_images
-from helpers.staged import params_text
 
 REPOSITORY = Path(__file__).parents[2]
 STAGES = ("download", "pca", "preprocess")

@@ -1,10 +1,11 @@
-"""What dvc.yaml declares is what the stages use, none missing and none to spare."""
+"""What dvc.yaml declares is what the outs of the stages are computed from, none missing and none to spare."""
 
 import ast
 import importlib
 import os
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,37 @@ import pytest
 from helpers.nets import settings_of
 from ruamel.yaml import YAML
 
-from alexnet.config.section import Section
 from alexnet.config.check import Settings
+from alexnet.config.machine import Machine
+from alexnet.config.section import Section
+from alexnet.train.fingerprint import CODE
 from stages import paths
 
 ROOT = Path(__file__).parents[2]
-STAGES = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
-GRAPH = grimp.build_graph("alexnet", "stages", cache_dir=None)
+STAGES: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+GRAPH = grimp.build_graph("alexnet", "stages", "workflow", cache_dir=None, exclude_type_checking_imports=True)
+
+WITHOUT_A_TRACE = {
+    "alexnet.config": "can only reject settings: what passes is what was read, see tests/config/test_settings.py",
+    "alexnet.tracking": "writes to MLflow and to the terminal",
+    "alexnet.errors": "ends a stage, which then has no outs",
+    "alexnet.disk": "ends a stage, which then has no outs",
+    "alexnet.signals": "decides when a stage ends, if it is stopped",
+    "alexnet.launcher": "says which rank a process is; the numbers do not depend on the ranks",
+    "alexnet.names": "makes names fit for messages",
+    "stages.paths": "says where the outs are: DVC misses those that are elsewhere",
+    "stages.command": "checks params.yaml and prints errors",
+    "stages.provenance": "names the runs of MLflow",
+    "workflow": "checks params.yaml, starts ranks, and runs after the stages",
+}
+"""What no byte of an out depends on, with the reason. The walk over the imports stops here."""
+
+BUT = {
+    "download": {"alexnet.names"},
+    "report": {"alexnet.names", "alexnet.config.nets", "alexnet.config.sources"},
+}
+"""Modules of the above on which bytes of a stage do depend: the key by which an image is drawn; the words of the report."""
+
 DATA = {
     "download": set(),
     "pca": {paths.RAW},
@@ -38,26 +63,49 @@ OUTS = {
 }
 
 
-def source(module: str) -> Path:
+def file_of(module: str) -> Path:
+    """The file of a module, from the repository's root."""
     path = Path(*module.split("."))
     return path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py")
 
 
-def imported(stage: str) -> set[Path]:
-    """The files of ours that a stage's commands import, but for packages' files that hold nothing but words.
+def leaves_no_trace(module: str, stage: str) -> bool:
+    listed = any(module == name or module.startswith(f"{name}.") for name in WITHOUT_A_TRACE)
+    return listed and module not in BUT.get(stage, set())
 
-    ``workflow.check`` is left out: it can refuse, but writes nothing.
-    """
-    commands = {f"stages.{name}" for name in re.findall(r"-m stages\.(\w+)", str(STAGES[stage]["cmd"]))} - {"workflow.check"}
+
+def imports(module: str) -> set[str]:
+    """The modules of ours that ``module`` imports, by a name that is put together too: ``import_module(f"package.{name}")``."""
+    packages = re.findall(r"""import_module\(f["']([\w.]+)\.\{""", (ROOT / file_of(module)).read_text(encoding="utf-8"))
+    by_name = {child for package in packages for child in GRAPH.find_children(package)}
+    return GRAPH.find_modules_directly_imported_by(module) | by_name
+
+
+@cache
+def computing(stage: str) -> frozenset[Path]:
+    """The files of ours that the outs of a stage are computed with, but for packages' files that hold nothing but words."""
+    commands = set(re.findall(r"-m ((?:stages|workflow)\.\w+)", str(STAGES[stage]["cmd"])))
     assert f"stages.{stage}" in commands
-    modules = commands.union(*(GRAPH.find_upstream_modules(command) for command in commands))
-    packages = {module.rsplit(".", depth)[0] for module in modules for depth in range(1, module.count(".") + 1)}
-    return {source(module) for module in modules | packages if not only_words(source(module))}
+    found, left = set[str](), commands
+    while left := {module for module in left - found if not leaves_no_trace(module, stage)}:
+        found |= left
+        left = set[str]().union(*map(imports, left))
+    packages = {module.rsplit(".", depth)[0] for module in found for depth in range(1, module.count(".") + 1)}
+    return frozenset(file_of(module) for module in found | packages if not only_words(file_of(module)))
 
 
 def only_words(path: Path) -> bool:
-    body = ast.parse((ROOT / path).read_text()).body
+    body = ast.parse((ROOT / path).read_text(encoding="utf-8")).body
     return len(body) == 1 and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
+
+
+def code(stage: str) -> set[Path]:
+    """The deps of a stage that are code of ours."""
+    return {Path(dep) for dep in STAGES[stage]["deps"]} - DATA[stage] - {Path("requirements.txt")}
+
+
+def covers(dep: Path, path: Path) -> bool:
+    return dep == path or dep in path.parents
 
 
 def leaves(section: type[Section], prefix: str = "") -> Iterator[str]:
@@ -69,14 +117,26 @@ def leaves(section: type[Section], prefix: str = "") -> Iterator[str]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_deps_cover_every_module_that_a_stage_imports_and_no_other(stage: str) -> None:
-    declared = {Path(dep) for dep in STAGES[stage]["deps"]}
-    assert Path("requirements.txt") in declared
-    code = declared - DATA[stage] - {Path("requirements.txt")}
-    uncovered = {path for path in imported(stage) if not any(path == dep or dep in path.parents for dep in code)}
-    assert not uncovered
-    idle = {dep for dep in code if not any(path == dep or dep in path.parents for path in imported(stage))}
-    assert not idle
+def test_deps_cover_every_file_that_a_stage_computes_with_and_no_other(stage: str) -> None:
+    assert "requirements.txt" in STAGES[stage]["deps"]
+    assert {path for path in computing(stage) if not any(covers(dep, path) for dep in code(stage))} == set()
+    assert {dep for dep in code(stage) if not any(covers(dep, path) for path in computing(stage))} == set()
+
+
+def test_what_leaves_no_trace_is_there_and_imported() -> None:
+    imported = set[str]().union(*(GRAPH.find_upstream_modules(f"stages.{stage}") for stage in STAGES)) | {"workflow.check"}
+    assert [name for name in WITHOUT_A_TRACE if not any(f"{module}.".startswith(f"{name}.") for module in imported)] == []
+    assert [name for names in BUT.values() for name in names if name not in imported] == []
+
+
+def test_no_stage_runs_again_because_other_settings_became_legal() -> None:
+    deps = {(stage, dep) for stage in STAGES for dep in STAGES[stage]["deps"] if dep.startswith("alexnet/config")}
+    assert deps == {("report", "alexnet/config/nets.py"), ("report", "alexnet/config/sources.py")}
+
+
+def test_a_checkpoint_is_resumed_only_by_the_code_that_train_depends_on() -> None:
+    packages = {dep for dep in STAGES["train"]["deps"] if dep.startswith("alexnet/") and (ROOT / dep).is_dir()}
+    assert {f"alexnet/{name}" for name in CODE} == packages
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -94,10 +154,11 @@ def test_deps_and_outs_are_the_paths_of_the_code(stage: str) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_params_are_the_keys_that_a_stages_section_names(stage: str) -> None:
+def test_params_are_the_keys_that_a_stages_section_names_but_those_of_the_machine(stage: str) -> None:
     module = importlib.import_module(f"stages.{stage}")
     section = getattr(module, "Params", None)
-    assert sorted(STAGES[stage].get("params", [])) == sorted(leaves(section) if section else [])
+    named = [name for name in leaves(section) if not name.startswith("machine.")] if section else []
+    assert sorted(STAGES[stage].get("params", [])) == sorted(named)
 
 
 def test_params_yaml_holds_every_setting(shipped: Any) -> None:
@@ -108,13 +169,10 @@ def test_params_yaml_holds_every_setting(shipped: Any) -> None:
     assert sorted(keys(shipped())) == sorted(leaves(Settings))
 
 
-def test_download_does_not_depend_on_settings_of_the_training() -> None:
-    assert not any(str(path).startswith("alexnet/settings/training") for path in imported("download"))
-
-
 def test_a_stage_reads_every_key_that_its_section_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys that are declared but not read would make DVC run a stage again for nothing."""
+    """Keys that are declared but not read would make DVC run a stage again for nothing. Those of the machine do not."""
     read: set[str] = set()
+    read_by_any: set[str] = set()
     plain = Section.__getattribute__
 
     def recording(self: Section, name: str) -> Any:
@@ -137,7 +195,9 @@ def test_a_stage_reads_every_key_that_its_section_names(tmp_path: Path, monkeypa
         with monkeypatch.context() as patch:
             patch.setattr(Section, "__getattribute__", recording)
             module.main(settings)
-        assert set(named(section)) - read <= ELSEWHERE, stage
+        assert {name for name in named(section) if not name.startswith("Machine.")} - read <= ELSEWHERE, stage
+        read_by_any |= read
+    assert set(named(Machine)) <= read_by_any
     assert os.listdir(tmp_path / "models")
 
 

@@ -8,32 +8,32 @@ from pathlib import Path
 
 import pytest
 from helpers.nets import settings_of
-from ruamel.yaml import YAML
 from helpers.staged import ROOT
+from ruamel.yaml import YAML
 
-from alexnet.tracking.client import Entry, Store
+from alexnet.tracking.client import Store
 
 CTRL_C_IN_AN_UPLOAD = """
 import os, signal
-from alexnet.tracking.client import Entry
+from alexnet.tracking.client import StoredRun
 from stages.command import run
 from stages.train import Params, main
 
-send = Entry.artifacts
+send = StoredRun.artifacts
 
 def interrupted(self, path, folder):
     os.kill(os.getpid(), signal.SIGINT)
     send(self, path, folder)
 
-Entry.artifacts = interrupted
+StoredRun.artifacts = interrupted
 run(main, Params)
 """
 
 TWO_RANKS = """
 from alexnet.pipeline.distributed import join
-with join(2) as runtime:
-    gathered = runtime.gather(runtime.rank + 0.5)
-    if runtime.lead:
+with join(2) as ranks:
+    gathered = ranks.gather(ranks.rank + 0.5)
+    if ranks.lead:
         print(gathered)
 """
 """A script for torchrun."""
@@ -62,7 +62,7 @@ def python(folder: Path, experiment: str, *arguments: str) -> subprocess.Complet
 
 def test_ctrl_c_while_mlflow_gets_the_model_costs_no_training(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
-    small = {"batch_size": 8, "epochs": 2, "lr": 0.001, "pipeline.ranks": 1, "checkpoint.minutes": 1e-9}
+    small = {"batch_size": 8, "epochs": 2, "lr": 0.001, "pipeline.ranks": 1, "machine.checkpoint_minutes": 1e-9}
     YAML().dump(settings_of("cifar10-32", **small), tmp_path / "params.yaml")
     (tmp_path / "reports").mkdir()
 
@@ -71,10 +71,10 @@ def test_ctrl_c_while_mlflow_gets_the_model_costs_no_training(tiny: Path, tmp_pa
     assert stopped.stderr.endswith("interrupted\n")
     done = python(tmp_path, "second", "-m", "stages.train")
     assert done.returncode == 0, done.stderr
-    assert "this training goes on where it was stopped, after step 3 of epoch 2" in done.stderr
+    assert "resuming this training where it was stopped, after step 3 of epoch 2" in done.stderr
     assert not any((tmp_path / ".checkpoints").iterdir())
-    (entry,) = Entry.find(Store(tmp_path), {})
-    assert (entry.name, entry.status) == ("second", "FINISHED")
+    (stored,) = Store(tmp_path).runs({})
+    assert (stored.name, stored.status) == ("second", "FINISHED")
 
 
 def test_a_rank_that_the_system_killed_is_told_with_the_likely_reason(tmp_path: Path) -> None:

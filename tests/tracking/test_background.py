@@ -13,19 +13,19 @@ from pathlib import Path
 import pytest
 from helpers.waiting import until
 
-from alexnet import background
-from alexnet.tracking.background import Run
-from alexnet.tracking.client import Entry, Store
+from alexnet.tracking import background
+from alexnet.tracking.background import BackgroundRun
+from alexnet.tracking.client import Store
 
 TRAINING = """
 import signal, sys, time
 from pathlib import Path
-from alexnet.tracking.background import Run
+from alexnet.tracking.background import BackgroundRun
 from alexnet.tracking.client import Store
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-with Run(Store(Path(sys.argv[1])), "training", resume={"name": sys.argv[2]}) as run:
+with BackgroundRun(Store(Path(sys.argv[1])), "training", resume={"name": sys.argv[2]}) as run:
     run.metrics({"step_loss": 2.0}, 1)
-    while run._entry is None:  # on a slow machine the end is too short to load MLflow in
+    while run._run is None:  # on a slow machine the end is too short to load MLflow in
         time.sleep(0.05)
     print("training", flush=True)
     sys.stdin.readline()
@@ -42,14 +42,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         store = Store(tmp_path_factory.mktemp("store"))
-        assert store.opened
+        store.connect()
         return store
 
 
-def begun(store: Store, name: str) -> Run:
+def begun(store: Store, name: str) -> BackgroundRun:
     """A run that MLflow has."""
-    run = Run(store, name, resume={"name": name})
-    until(lambda: run._entry is not None)
+    run = BackgroundRun(store, name, resume={"name": name})
+    until(lambda: run._run is not None)
     return run
 
 
@@ -64,45 +64,45 @@ def locked(store: Store) -> Iterator[None]:
 
 def test_a_run_has_what_it_was_given_and_ends_finished(store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "model.bin").write_bytes(b"model")
-    with Run(store, "whole", machine=True) as run:
+    with BackgroundRun(store, "whole", machine=True) as run:
         run.params({"lr": 0.01})
         run.metrics({"train_loss": 2.0, "lr": 0.01}, step=1)
         run.metrics({"train_loss": float("nan")}, step=2)
         run.artifacts(tmp_path / "model.bin", "models")
         run.tags({"model_sha256": "whole"})
-    (entry,) = Entry.find(store, {"model_sha256": "whole"})
-    assert (entry.status, entry.steps("train_loss"), entry.files("models")) == ("FINISHED", {1, 2}, {"models/model.bin"})
-    assert entry.steps("system/cpu_utilization_percentage")
+    (stored,) = store.runs({"model_sha256": "whole"})
+    assert (stored.status, stored.steps("train_loss"), stored.files("models")) == ("FINISHED", {1, 2}, {"models/model.bin"})
+    assert stored.steps("system/cpu_utilization_percentage")
     assert capfd.readouterr() == ("", "")
 
 
 def test_the_test_results_join_the_run_of_the_model(store: Store) -> None:
-    with Run(store, "trained") as run:
+    with BackgroundRun(store, "trained") as run:
         run.tags({"model_sha256": "joined", "dvc_experiment": "workspace"})
-    with Run(store, "evaluated", resume={"model_sha256": "joined", "dvc_experiment": "workspace"}) as run:
+    with BackgroundRun(store, "evaluated", resume={"model_sha256": "joined", "dvc_experiment": "workspace"}) as run:
         run.metrics({"center_top1_error": 0.1})
-    (entry,) = Entry.find(store, {"model_sha256": "joined"})
-    assert entry.steps("center_top1_error") == {0}
-    with Run(store, "another", resume={"model_sha256": "joined", "dvc_experiment": "other"}):
+    (stored,) = store.runs({"model_sha256": "joined"})
+    assert stored.steps("center_top1_error") == {0}
+    with BackgroundRun(store, "another", resume={"model_sha256": "joined", "dvc_experiment": "other"}):
         pass
-    assert len(Entry.find(store, {"model_sha256": "joined"})) == 2
+    assert len(store.runs({"model_sha256": "joined"})) == 2
 
 
 def test_a_run_that_fails_is_marked(store: Store) -> None:
-    with pytest.raises(ArithmeticError), Run(store, "failing", resume={"name": "failing"}):
+    with pytest.raises(ArithmeticError), BackgroundRun(store, "failing", resume={"name": "failing"}):
         raise ArithmeticError
-    assert Entry.find(store, {"name": "failing"})[0].status == "FAILED"
+    assert store.runs({"name": "failing"})[0].status == "FAILED"
 
 
 def test_a_run_that_goes_on_is_running_again(store: Store) -> None:
     for _ in range(2):
-        with pytest.raises(KeyboardInterrupt), Run(store, "stopped", resume={"training": "stopped"}):
+        with pytest.raises(KeyboardInterrupt), BackgroundRun(store, "stopped", resume={"training": "stopped"}):
             raise KeyboardInterrupt
-    assert [entry.status for entry in Entry.find(store, {"training": "stopped"})] == ["KILLED"]
-    with Run(store, "stopped", resume={"training": "stopped"}) as run:
-        until(lambda: run._entry is not None)
-        assert [entry.status for entry in Entry.find(store, {"training": "stopped"})] == ["RUNNING"]
-    assert [entry.status for entry in Entry.find(store, {"training": "stopped"})] == ["FINISHED"]
+    assert [stored.status for stored in store.runs({"training": "stopped"})] == ["KILLED"]
+    with BackgroundRun(store, "stopped", resume={"training": "stopped"}) as run:
+        until(lambda: run._run is not None)
+        assert [stored.status for stored in store.runs({"training": "stopped"})] == ["RUNNING"]
+    assert [stored.status for stored in store.runs({"training": "stopped"})] == ["FINISHED"]
 
 
 @contextmanager
@@ -119,8 +119,8 @@ def training(store: Store, name: str) -> Iterator[subprocess.Popen[str]]:
 
 def how_it_ended(store: Store, name: str) -> tuple[str, set[int]]:
     """The status of a training and the steps that it has sent."""
-    (entry,) = Entry.find(store, {"name": name})
-    return entry.status, entry.steps("step_loss")
+    (stored,) = store.runs({"name": name})
+    return stored.status, stored.steps("step_loss")
 
 
 def test_a_terminated_training_leaves_a_killed_run(store: Store) -> None:
@@ -166,23 +166,23 @@ def test_what_mlflow_refuses_for_good_is_dropped_and_the_rest_goes_at_once(
     until(lambda: not run._calls and not run._points)
     assert run._well
     run.end()
-    (entry,) = Entry.find(store, {"name": "refused"})
-    assert (entry.status, entry.steps("train_loss"), entry.seen_tags["data_source"]) == ("FINISHED", {1}, "digits")
+    (stored,) = store.runs({"name": "refused"})
+    assert (stored.status, stored.steps("train_loss"), stored.found_tags["data_source"]) == ("FINISHED", {1}, "digits")
     assert capfd.readouterr().err.count("warning: MLflow") == 1
 
 
 def test_what_fails_at_the_end_is_tried_until_it_works(store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "model.bin").write_bytes(b"model")
     run = begun(store, "late")
-    assert store.database and run._entry
-    in_the_way = store.database.parent / "mlruns" / run._entry._id
+    assert store.database and run._run
+    in_the_way = store.database.parent / "mlruns" / run._run._id
     in_the_way.parent.mkdir(exist_ok=True)
     in_the_way.touch()
     run.artifacts(tmp_path / "model.bin", "models")
     threading.Timer(2, in_the_way.unlink).start()
     run.end(patience=120)
-    (entry,) = Entry.find(store, {"name": "late"})
-    assert (entry.status, entry.files("models")) == ("FINISHED", {"models/model.bin"})
+    (stored,) = store.runs({"name": "late"})
+    assert (stored.status, stored.files("models")) == ("FINISHED", {"models/model.bin"})
     assert capfd.readouterr().err.count("warning: MLflow") == 1
 
 
@@ -195,8 +195,8 @@ def test_a_locked_database_delays_no_step_and_loses_nothing(store: Store, capfd:
         assert time.monotonic() - started < 60  # each that waited for the database would take seconds
         time.sleep(3)
     run.end()
-    (entry,) = Entry.find(store, {"name": "locked"})
-    assert (entry.status, entry.steps("step_loss")) == ("FINISHED", set(range(100)))
+    (stored,) = store.runs({"name": "locked"})
+    assert (stored.status, stored.steps("step_loss")) == ("FINISHED", set(range(100)))
     assert capfd.readouterr().err == ""
 
 

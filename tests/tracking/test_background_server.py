@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from helpers.waiting import until
 
-from alexnet import background
-from alexnet.tracking.background import Run
-from alexnet.tracking.client import Entry, Store
+from alexnet.tracking import background
+from alexnet.tracking.background import BackgroundRun
+from alexnet.tracking.client import Store
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_server_that_is_down_costs_seconds_and_one_line(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     started = time.monotonic()
-    run = Run(Store(tmp_path), "down")
+    run = BackgroundRun(Store(tmp_path), "down")
     for step in range(1000):
         run.metrics({"step_loss": 1.0}, step)
     run.end()
@@ -75,7 +75,7 @@ def test_a_server_that_never_answers_costs_the_patience_and_no_more(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{mute.getsockname()[1]}")
-        run = Run(Store(tmp_path), "mute")
+        run = BackgroundRun(Store(tmp_path), "mute")
         started = time.monotonic()
         run.end(patience=3)
         assert time.monotonic() - started < background.PATIENCE
@@ -91,20 +91,20 @@ def test_an_outage_of_the_server_loses_nothing(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
     (tmp_path / "page.html").write_text("page")
     store = Store(tmp_path)
-    with Run(store, "outage", resume={"name": "outage"}) as run:
+    with BackgroundRun(store, "outage", resume={"name": "outage"}) as run:
         run.params({"lr": 0.01})
         run.metrics({"train_loss": float("nan"), "lr": 0.01}, step=1)
         run.artifacts(tmp_path / "page.html", "reports")
         until(lambda: run._warned)
         group = server()
-        until(lambda: run._entry is not None and run._well)
+        until(lambda: run._run is not None and run._well)
         os.killpg(group, signal.SIGSTOP)
         run.metrics({"train_loss": float("inf")}, step=2)
         until(lambda: not run._well)
         os.killpg(group, signal.SIGCONT)
         run.metrics({"train_loss": 0.5}, step=3)
-    (entry,) = Entry.find(store, {"name": "outage"})
-    assert (entry.status, entry.files("reports")) == ("FINISHED", {"reports/page.html"})
-    curve = entry._client.get_metric_history(entry._id, "train_loss")
+    (stored,) = store.runs({"name": "outage"})
+    assert (stored.status, stored.files("reports")) == ("FINISHED", {"reports/page.html"})
+    curve = stored._client.get_metric_history(stored._id, "train_loss")
     assert sorted(point.step for point in curve) == [1, 2, 3]
     assert capfd.readouterr().err.count("warning: MLflow") == 1

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from alexnet.tracking.client import Entry, Store, flat, named_results
+from alexnet.config.section import flat
+from alexnet.tracking.client import Store, named_results
 
 FOUR = """
 import os, sys
 from pathlib import Path
 import mlflow
-from alexnet.tracking.client import Entry, Store
+from alexnet.tracking.client import Store
 
 def child() -> int:
     if not (number := os.fork()):
-        Entry.create(Store(Path(sys.argv[1])), "one of four", {})
+        Store(Path(sys.argv[1])).create("one of four", {})
         os._exit(0)
     return number
 
@@ -36,23 +37,23 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def test_four_processes_create_one_store_at_once(store: Store) -> None:
-    assert len(Entry.find(store, {})) == 4
+    assert len(store.runs({})) == 4
 
 
 def test_what_was_sent_comes_back(store: Store, tmp_path: Path) -> None:
-    entry = Entry.create(store, "all", {"model_sha256": "f00d"})
+    stored = store.create("all", {"model_sha256": "f00d"})
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "page.html").write_text("page")
     settings = flat(
         {"lr": 1e-05, "data": {"root": None}, "pipeline": {"cuts": ["conv3"]}, "many": {str(n): n for n in range(250)}}
     )
-    entry.params(settings | {"long": "x" * 10_000})
-    entry.points([("loss", n / 7, n, 1_000 + n) for n in range(2_500)])
-    entry.points([("odd", value, step, 0) for step, value in enumerate((math.nan, math.inf, -math.inf))])
-    entry.artifacts(tmp_path, "reports")
-    entry.end("FINISHED")
+    stored.params(settings | {"long": "x" * 10_000})
+    stored.points([("loss", n / 7, n, 1_000 + n) for n in range(2_500)])
+    stored.points([("odd", value, step, 0) for step, value in enumerate((math.nan, math.inf, -math.inf))])
+    stored.artifacts(tmp_path, "reports")
+    stored.end("FINISHED")
 
-    (found,) = Entry.find(store, {"model_sha256": "f00d"})
+    (found,) = store.runs({"model_sha256": "f00d"})
     run = found._client.get_run(found._id)
     assert run.info.run_name == "all" and found.status == "FINISHED"
     assert {name: run.data.params[name] for name in ("lr", "data.root", "pipeline.cuts", "many.249")} == {
@@ -68,29 +69,29 @@ def test_what_was_sent_comes_back(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_point_that_is_sent_again_is_kept_once(store: Store) -> None:
-    entry = Entry.create(store, "again", {})
+    stored = store.create("again", {})
     for _ in range(2):
-        entry.points([("loss", 0.5, 1, 1_000)])
-    assert len(entry._client.get_metric_history(entry._id, "loss")) == 1
+        stored.points([("loss", 0.5, 1, 1_000)])
+    assert len(stored._client.get_metric_history(stored._id, "loss")) == 1
 
 
 def test_the_newest_run_with_a_models_hash_comes_first(store: Store) -> None:
     for name in ("older", "newer"):
-        Entry.create(store, name, {"model_sha256": "cafe"})
-    assert [entry._run.info.run_name for entry in Entry.find(store, {"model_sha256": "cafe"})] == ["newer", "older"]
+        store.create(name, {"model_sha256": "cafe"})
+    assert [stored._run.info.run_name for stored in store.runs({"model_sha256": "cafe"})] == ["newer", "older"]
 
 
 def test_a_run_is_found_by_a_tag_of_any_characters_and_by_that_alone(store: Store) -> None:
     names = ["it's", "it_s", "its", 'say "it\'s"', "100%", "x' or 1=1 --"]
     for name in names:
-        Entry.create(store, name, {"dvc_experiment": name})
+        store.create(name, {"dvc_experiment": name})
     for name in names:
-        assert [entry.name for entry in Entry.find(store, {"dvc_experiment": name})] == [name]
+        assert [stored.name for stored in store.runs({"dvc_experiment": name})] == [name]
 
 
 def test_settings_that_a_run_has_are_not_sent_again(store: Store) -> None:
-    Entry.create(store, "settings", {"model_sha256": "beef"}).params({"lr": 0.01})
-    (found,) = Entry.find(store, {"model_sha256": "beef"})
+    store.create("settings", {"model_sha256": "beef"}).params({"lr": 0.01})
+    (found,) = store.runs({"model_sha256": "beef"})
     assert found.params({"lr": 0.02, "seed": 0}) == 1
 
 
@@ -108,14 +109,14 @@ def test_the_store_lies_in_the_main_repository_whatever_the_working_directory(
     assert (Store(tmp_path).uri, Store(tmp_path).artifacts) == ("http://127.0.0.1:5000", None)
 
 
-def test_a_complaint_is_one_line_without_the_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_is_described_in_one_line_without_the_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somebody:secret@127.0.0.1:5000")
-    said = Store(tmp_path).complaint(ValueError("no answer\nfrom it"))
-    assert said == "MLflow at http://127.0.0.1:5000 fails (no answer)"
+    said = Store(tmp_path).describe(ValueError("no answer\nfrom it"))
+    assert said == "MLflow at http://127.0.0.1:5000 failed (no answer)"
 
 
-def test_a_long_complaint_keeps_its_beginning_and_the_cause_at_its_end(tmp_path: Path) -> None:
-    said = Store(tmp_path).complaint(ValueError("the upload to " + 300 * "x" + " failed: timed out"))
+def test_a_long_description_of_a_failure_keeps_its_beginning_and_the_cause_at_its_end(tmp_path: Path) -> None:
+    said = Store(tmp_path).describe(ValueError("the upload to " + 300 * "x" + " failed: timed out"))
     assert "(the upload to xxx" in said and said.endswith("xxx failed: timed out)")
     assert len(said) < 300 + len(str(tmp_path))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alexnet.tracking.client import Entry, Store
+from alexnet.tracking.client import Store
 from alexnet.tracking.uri import Address
 
 ODD = 'a%41 what?#1 it\'s "100%"'
@@ -40,9 +40,9 @@ def copied(repository: Path, tmp_path: Path) -> Path:
 
 def add_run(root: Path, name: str) -> str:
     """Add a run with a file, and give its id."""
-    entry = Entry.create(Store(root), name, {"name": name})
-    entry.artifacts(Path(__file__), "reports")
-    return entry._id
+    stored = Store(root).create(name, {"name": name})
+    stored.artifacts(Path(__file__), "reports")
+    return stored._id
 
 
 def addresses(root: Path) -> set[str]:
@@ -59,8 +59,8 @@ def files(root: Path) -> int:
 
 
 def found(root: Path, name: str) -> set[str]:
-    (entry,) = Entry.find(Store(root), {"name": name})
-    return entry.files("reports")
+    (stored,) = Store(root).runs({"name": name})
+    return stored.files("reports")
 
 
 def test_database_and_files_lie_in_a_folder_of_any_name(repository: Path) -> None:
@@ -76,7 +76,7 @@ def test_runs_in_a_copied_repository_have_their_files_there(
     before = addresses(repository)
     add_run(copied, "second")
     new, old = ((root / "mlruns").as_uri() for root in (copied, repository))
-    assert capsys.readouterr().err == f"note: the files of MLflow's runs are in {new} now, not in {old}\n"
+    assert capsys.readouterr().err == f"note: MLflow's files are now in {new}, not in {old}\n"
     assert (files(copied), files(repository)) == (3, 2)
     shutil.rmtree(copied / "mlruns" / found_id(repository, "first"))  # it is the copy's own file that is found
     assert (found(copied, "first"), found(copied, "second")) == (set(), {f"reports/{Path(__file__).name}"})
@@ -85,8 +85,8 @@ def test_runs_in_a_copied_repository_have_their_files_there(
 
 
 def found_id(root: Path, name: str) -> str:
-    (entry,) = Entry.find(Store(root), {"name": name})
-    return entry._id
+    (stored,) = Store(root).runs({"name": name})
+    return stored._id
 
 
 def test_a_repository_may_be_moved_again_and_leaves_no_folder_behind(copied: Path, tmp_path: Path) -> None:
@@ -134,9 +134,9 @@ def test_a_database_outside_the_repository_stays_as_it_is(
     other.mkdir()
     (other / "mlflow.db").symlink_to(copied / "mlflow.db")
     before = addresses(copied)
-    assert Store(other).opened
+    Store(other).connect()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copied}/mlflow.db")
-    assert Store(other).opened
+    Store(other).connect()
     assert addresses(copied) == before
 
 
@@ -164,6 +164,6 @@ def test_a_folder_of_files_is_refused_with_what_to_set(tmp_path: Path, monkeypat
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "./fs")
     store = Store(tmp_path)
     with pytest.raises(store.failure) as refusal:
-        assert store.opened
+        store.connect()
     assert str(refusal.value).endswith(f"set MLFLOW_TRACKING_URI=sqlite:///{tmp_path}/fs/mlflow.db")
     assert list(tmp_path.iterdir()) == []

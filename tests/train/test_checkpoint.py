@@ -1,23 +1,25 @@
 """A training that was stopped goes on to the bit as if it had not been."""
 
+import re
 import resource
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from helpers.nets import settings_of
-from parallel.test_pipeline import hashes
+from helpers.training import Recorder, hashes, one_process, session_of
 from safetensors.torch import load_file
 
-from alexnet.input.shards import Shards
-from alexnet.files.whole import read_json
-from alexnet.pipeline.distributed import Runtime, prepare_process
-from alexnet.config.training import Training
+from alexnet.models.numerics import prepare_process
+from alexnet.pipeline.distributed import Ranks
+from alexnet.pipeline.engine import StepStats
+from alexnet.pipeline.timing import StepTiming
+from alexnet.train import session
 from alexnet.train.checkpoint import OTHERS, Checkpoint
-from alexnet.train.session import Session
+from alexnet.train.state import Epoch
 
 STEPS = 9
 """Three epochs of three steps, the last batch of each not full."""
@@ -27,42 +29,45 @@ class Stop(Exception):
     """What ends a training in its middle."""
 
 
+class Stopping(Recorder):
+    """Ends a training when it is told of step ``stop``; keeps the numbers of the steps."""
+
+    def __init__(self, stop: int) -> None:
+        super().__init__()
+        self.stop, self.done = stop, list[int]()
+
+    def step(self, epoch: int, step: int, count: int, stats: StepStats, timing: StepTiming) -> None:
+        super().step(epoch, step, count, stats, timing)
+        self.done.append(step)
+        if step == self.stop:
+            raise Stop
+
+
 def recipe(**changes: Any) -> dict[str, Any]:
     """With crops, flips, colour noise and dropout, a rate that drops after the first epoch, and a saving at every step."""
     steps = {"batch_size": 8, "epochs": 3, "flip": True, "color_noise": 0.1, "precision": "float32", "lr": 0.001}
-    drops = {"lr_schedule": "milestones", "lr_milestones": [1], "pipeline.ranks": 1, "checkpoint.minutes": 0}
+    drops = {"lr_schedule": "milestones", "lr_milestones": [1], "pipeline.ranks": 1, "machine.checkpoint_minutes": 0}
     return settings_of("cifar10-32", **{**steps, **drops, **changes})
 
 
-def session_of(runtime: Runtime, settings: dict[str, Any], folder: Path) -> Session:
-    data = folder / "data"
-    shards = Shards(data / "shards", "train"), Shards(data / "shards", "val")
-    return Session(Training.read(settings), runtime, *shards, read_json(data / "eigenbasis.json"), np.load(data / "mean.npy"))
+Result = tuple[list[Epoch], dict[str, str], list[int]]
+"""The epochs of a training that ended, hashes of its weights, the numbers of the steps that were done."""
 
 
-def train(runtime: Runtime, settings: dict[str, Any], folder: Path, root: Path, stop: int = STEPS + 1) -> tuple[Any, ...]:
-    """Train until step ``stop`` is told of, when the one before it is saved; epochs, hashes of weights, steps that were done."""
-    session = session_of(runtime, settings, folder)
-    checkpoint = session.checkpoint(root)
-    done: list[int] = []
-
-    def observe(values: dict[str, float], step: int) -> None:
-        if "step_loss" in values:
-            done.append(step)
-            if step == stop:
-                raise Stop
-
-    epochs = []
-    with checkpoint, suppress(Stop):
-        epochs += session.run(observe, checkpoint)
+def train(ranks: Ranks, settings: dict[str, Any], folder: Path, root: Path, stop: int = STEPS + 1) -> Result:
+    """Train until step ``stop`` is told of, when the one before it is saved."""
+    training, observer, history = session_of(ranks, settings, folder), Stopping(stop), list[Epoch]()
+    with training.checkpoint(root) as checkpoint, suppress(Stop):
+        history += training.trainer.fit(observer, checkpoint)
         checkpoint.clear()
-    return epochs, hashes(session.engine.named_parameters()), done
+        assert observer.epochs == history  # those before the stop are told again
+    return history, hashes(training.engine.parameters()), observer.done
 
 
-def alone(settings: dict[str, Any], folder: Path, root: Path, stop: int = STEPS + 1) -> tuple[Any, ...]:
+def alone(settings: dict[str, Any], folder: Path, root: Path, stop: int = STEPS + 1) -> Result:
     threads = torch.get_num_threads()
     prepare_process(threads=1)
-    result = train(Runtime(0, 1, torch.device("cpu")), settings, folder, root, stop)
+    result = train(one_process(), settings, folder, root, stop)
     torch.set_num_threads(threads)
     return result
 
@@ -112,14 +117,14 @@ def test_other_ranks_and_cuts_go_on(pair: Any, tiny: Path, tmp_path: Path) -> No
     assert first[1] | second[1] == weights
 
 
-def test_a_damaged_checkpoint_is_told_and_the_training_begins_again(
+def test_a_damaged_checkpoint_is_told_and_the_training_starts_again(
     tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     alone(recipe(), tiny, tmp_path, 5)
     (file,) = tmp_path.glob("*/*/rank-0.safetensors")
     file.write_bytes(file.read_bytes()[:-1000])
     assert alone(recipe(), tiny, tmp_path)[2] == [*range(1, STEPS + 1)]
-    assert "is damaged, so the training begins again" in capfd.readouterr().err
+    assert "is damaged, so the training starts again" in capfd.readouterr().err
 
 
 def test_a_stop_while_saving_leaves_the_one_before(tiny: Path, tmp_path: Path) -> None:
@@ -142,24 +147,23 @@ def test_what_is_saved_is_named_as_in_the_whole_net(tiny: Path, tmp_path: Path) 
 
 def test_only_what_changes_numbers_makes_another_training(tiny: Path) -> None:
     def fingerprint(**changes: Any) -> str:
-        return session_of(Runtime(0, 1, torch.device("cpu")), recipe(**changes), tiny).fingerprint()
+        return session_of(one_process(), recipe(**changes), tiny).fingerprint()
 
-    same = [{"pipeline.cuts": ["fc6"]}, {"pipeline.schedule": "GPipe"}, {"loader.workers": 3}]
+    same = [{"pipeline.cuts": ["fc6"]}, {"pipeline.schedule": "GPipe"}, {"machine.workers": 3}]
     others: list[dict[str, Any]] = [{"lr": 0.002}, {"epochs": 4}, {"seed": 1}, {"pipeline.microbatches": 8}, {"mean": "channel"}]
     assert {fingerprint(**changes) for changes in same} == {fingerprint()}
     assert len({fingerprint(**changes) for changes in [{}, *others]}) == len(others) + 1
 
 
 def test_a_second_training_of_a_recipe_saves_nothing(tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    runtime = Runtime(0, 1, torch.device("cpu"))
-    first = session_of(runtime, recipe(), tiny).checkpoint(tmp_path)
+    first = session_of(one_process(), recipe(), tiny).checkpoint(tmp_path)
     assert first.due()
-    second = session_of(runtime, recipe(), tiny).checkpoint(tmp_path)
+    second = session_of(one_process(), recipe(), tiny).checkpoint(tmp_path)
     assert not second.due()
-    assert "this training saves no checkpoints: another training of this recipe is running" in capfd.readouterr().err
+    assert "this training saves no checkpoints: the same training is running already" in capfd.readouterr().err
     with first:
         pass
-    assert session_of(runtime, recipe(), tiny).checkpoint(tmp_path).due()
+    assert session_of(one_process(), recipe(), tiny).checkpoint(tmp_path).due()
 
 
 def test_a_full_disk_is_told_once_and_stops_no_training(tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -196,9 +200,25 @@ def test_a_stop_before_anything_is_saved_leaves_no_folder(tiny: Path, tmp_path: 
 
 
 def test_nothing_is_saved_where_minutes_are_null(tiny: Path, tmp_path: Path) -> None:
-    settings = recipe() | {"checkpoint": {"minutes": None}}
-    alone(settings, tiny, tmp_path, 5)
+    alone(recipe(**{"machine.checkpoint_minutes": None}), tiny, tmp_path, 5)
     assert not list(tmp_path.iterdir())
-    hourly = session_of(Runtime(0, 1, torch.device("cpu")), recipe() | {"checkpoint": {"minutes": 60}}, tiny)
+    hourly = session_of(one_process(), recipe(**{"machine.checkpoint_minutes": 60}), tiny)
     assert not hourly.checkpoint(tmp_path).due()
-    assert isinstance(Checkpoint(None, 0, hourly.runtime).token, str)
+    assert isinstance(Checkpoint(None, 0, one_process()).token, str)
+
+
+def test_a_checkpoint_by_other_code_is_told_with_the_command_to_resume_from_it(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "my checkpoints"
+    with monkeypatch.context() as earlier:
+        earlier.setattr(session, "code_fingerprint", lambda: "earlier")
+        alone(recipe(), tiny, root, 5)
+        alone(recipe(seed=1), tiny, root, 5)
+    assert "note" not in capfd.readouterr().err
+    assert alone(recipe(), tiny, root, 3)[2] == [1, 2, 3]  # from the beginning
+    said = capfd.readouterr().err
+    (command,) = re.findall(r"note: .* has a checkpoint of this training by other code.* run `(.*)` and start again", said)
+    subprocess.run(["sh", "-c", command], check=True)
+    assert alone(recipe(), tiny, root) == (*alone(recipe(), tiny, tmp_path / "whole")[:2], [5, 6, 7, 8, 9])
+    assert "note" not in capfd.readouterr().err

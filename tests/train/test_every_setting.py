@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from helpers.nets import legal, net_of, settings_of
-from parallel.test_pipeline import alone
+from helpers.training import alone
 from safetensors.torch import save_model
 
-from alexnet.errors import UserError
 from alexnet.config.training import Training
+from alexnet.errors import UserError
 
 BASE: dict[str, Any] = settings_of(
     "cifar10-32", crop_size=28, crop_padding=0, scale=255, init="paper", flip=True, batch_size=10, lr=0.001, precision="float32"
@@ -46,15 +46,13 @@ VALUES: dict[str, list[Any]] = {
     "lr_milestones": [[1], [2], [1, 2]],
 }
 ELSEWHERE = {
-    "model": "tests/parallel/test_pipeline.py trains every net",
+    "model": "tests/pipeline/test_pipeline.py trains every net",
     "classes": "here, below",
     "init_from": "here, below",
     "lr_patience": "here, below",
     "lr_step": "here, below",
     "threads": "tests/stages/test_dvc_yaml.py sees it read; it changes last bits, or none",
     "pipeline": "here, below",
-    "loader": "here, below",
-    "checkpoint": "tests/training/test_checkpoint.py",
 }
 
 
@@ -66,7 +64,7 @@ def weights(folder: Path, **changes: Any) -> tuple[tuple[str, str], ...]:
     settings = BASE | changes
     key = json.dumps(settings, sort_keys=True)
     if key not in DONE:
-        DONE[key] = tuple(alone(settings, folder)[1].items())
+        DONE[key] = tuple(alone(settings, folder)[2].items())
     return DONE[key]
 
 
@@ -90,14 +88,15 @@ def test_the_keys_of_a_schedule_lead_to_other_weights(tiny: Path, schedule: str,
 
 def test_settings_of_speed_lead_to_the_same_weights(tiny: Path) -> None:
     plain = weights(tiny)
-    assert weights(tiny, loader={"workers": 0}) == weights(tiny, loader={"workers": 3}) == plain
+    for workers in (1, 3):
+        assert weights(tiny, machine={"workers": workers, "checkpoint_minutes": None}) == plain
     assert weights(tiny, pipeline=BASE["pipeline"] | {"cuts": ["fc6"], "schedule": "GPipe"}) == plain  # one process has no cuts
     assert weights(tiny, pipeline=BASE["pipeline"] | {"microbatches": 1}) != plain  # last bits
 
 
 def test_classes_must_be_those_of_the_data(tiny: Path) -> None:
     assert weights(tiny, classes=10) == weights(tiny)
-    with pytest.raises(UserError, match="classes: 9 is refused, as the data has 10"):
+    with pytest.raises(UserError, match="classes: 9 is not valid: the data has 10"):
         weights(tiny, classes=9)
 
 

@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from helpers.nets import net_of, settings_of
 from numpy.typing import NDArray
 
-from alexnet.pipeline.pipeline import OneProcess
 from alexnet.config.training import Training
+from alexnet.input.loader import Batch
+from alexnet.pipeline.engine import EngineConfig
+from alexnet.pipeline.single_process import SingleProcess
 from alexnet.train.optimizers import build_optimizer, set_rate
 
 Array = NDArray[np.float64]
@@ -54,7 +57,7 @@ def ten_steps(**changes: Any) -> tuple[list[Array], list[Array]]:
     formula, random = FORMULAS[settings.optimizer], np.random.default_rng(0)
     expected = [random.normal(0, 1, (20, 5)), random.normal(0, 1, 20)]
     parameters = [torch.nn.Parameter(torch.from_numpy(value.copy())) for value in expected]
-    optimizer = build_optimizer(zip(("fc8.weight", "fc8.bias"), parameters, strict=True), settings)
+    optimizer = build_optimizer(dict(zip(("fc8.weight", "fc8.bias"), parameters, strict=True)), settings)
     bias_decay = 0.0005 if settings.bias_decay is None else settings.bias_decay
     kept: list[dict[str, Any]] = [{}, {}]
     rate = 0.01
@@ -87,18 +90,22 @@ def test_torchs_velocity_differs_from_the_papers_after_a_drop() -> None:
 
 
 def test_weights_and_their_updates_are_float32_under_bfloat16() -> None:
-    """Maps alone are reduced: the logits are near those of float32, the update is exact."""
+    """Maps alone are reduced: the logits are near those of float32, the loss is exact for them, and so is the update."""
     images = torch.randn(4, 3, 28, 28, generator=torch.Generator().manual_seed(0))
-    logits = {}
+    batch = Batch(images, torch.arange(4), torch.arange(4), 4)
+    settings = Training.read(settings_of(None, lr=0.01, weight_decay=0.0005))
+    logits: dict[torch.dtype, torch.Tensor] = {}
     for precision in (torch.float32, torch.bfloat16):
-        engine = OneProcess(net_of("alexnet-32", crop_size=28), 1, precision, torch.device("cpu"))
-        loss, logits[precision] = engine.step(images, torch.arange(4), torch.arange(4)) or (None, torch.empty(0))
-        engine.form_gradients()
-        assert loss is not None and loss.dtype == logits[precision].dtype == torch.float32
-        optimizer = build_optimizer(engine.named_parameters(), Training.read(settings_of(None, lr=0.01, weight_decay=0.0005)))
-        before = {name: parameter.detach().double() for name, parameter in engine.named_parameters()}
+        net = net_of("alexnet-32", crop_size=28)
+        net.register_forward_hook(lambda *call, precision=precision: logits.update({precision: call[-1].detach()}))
+        engine = SingleProcess(net, EngineConfig((), "GPipe", 1, precision), torch.device("cpu"))
+        loss = engine.forward_backward(batch).loss
+        assert loss == F.cross_entropy(logits[precision].float(), batch.labels, reduction="sum").item()
+        engine.deferred.form()
+        optimizer = build_optimizer(engine.parameters(), settings)
+        before = {name: parameter.detach().double() for name, parameter in engine.parameters().items()}
         optimizer.step()
-        for name, parameter in engine.named_parameters():
+        for name, parameter in engine.parameters().items():
             assert parameter.grad is not None and parameter.dtype == parameter.grad.dtype == torch.float32
             expected = before[name] - 0.01 * (parameter.grad.double() + 0.0005 * before[name])
             torch.testing.assert_close(parameter.detach().double(), expected, rtol=1e-6, atol=1e-9)

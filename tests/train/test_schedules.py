@@ -4,18 +4,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from helpers.nets import settings_of
+from helpers.training import one_process, trained
 from torch.optim import lr_scheduler
 
-from alexnet.input.shards import Shards
-from alexnet.files.whole import read_json
-from alexnet.pipeline.distributed import Runtime
 from alexnet.config.training import Training
 from alexnet.train.schedules import SCHEDULES
-from alexnet.train.session import Session
 
 EPOCHS = 12
 
@@ -23,8 +19,7 @@ EPOCHS = 12
 def rates(shipped: Callable[[], dict[str, Any]], errors: Sequence[float] = (1.0,) * EPOCHS, **changes: Any) -> list[float]:
     """The rate of each epoch, then of the one that would follow."""
     settings = Training.read(shipped() | {"epochs": len(errors), "lr": 0.01} | changes)
-    schedule = SCHEDULES[settings.lr_schedule](settings)
-    return [settings.lr, *(schedule.after(epoch, error) for epoch, error in enumerate(errors, 1))]
+    return [SCHEDULES[settings.lr_schedule](settings, errors[:done]) for done in range(len(errors) + 1)]
 
 
 @pytest.mark.parametrize(
@@ -64,15 +59,6 @@ def test_early_stop_ends_a_training_so_many_epochs_after_the_best_one(tiny: Path
     """At a rate of next to nothing the validation error stays where it begins, so the first epoch is the best."""
     small = {"lr": 1e-9, "batch_size": 10, "epochs": 5, "crop_size": 28, "crop_padding": 0}
     base = settings_of("cifar10-32", **small) | {"pipeline": {"ranks": 1, "cuts": [], "schedule": "GPipe", "microbatches": 1}}
-    data = tiny / "data"
-    splits = [Shards(data / "shards", split) for split in ("train", "val")]
     for early_stop, epochs in ((None, 5), (2, 3), (1, 2)):
-        settings = Training.read(base | {"early_stop": early_stop})
-        session = Session(
-            settings,
-            Runtime(0, 1, torch.device("cpu")),
-            *splits,
-            read_json(data / "eigenbasis.json"),
-            np.load(data / "mean.npy"),
-        )
-        assert len(list(session.run(observe=lambda values, step: None))) == epochs
+        _, history, _ = trained(one_process(), base | {"early_stop": early_stop}, tiny)
+        assert len(history) == epochs

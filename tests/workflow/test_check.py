@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from helpers.nets import net_of, settings_of
+from helpers.staged import params_text
 from ruamel.yaml import YAML
 from safetensors.torch import save_model
-from helpers.staged import params_text
 
 from alexnet.files.whole import sha256_of
 
 ROOT = Path(__file__).parents[2]
-STAGES = ["download", "pca", "preprocess", "train", "evaluate", "report", "check"]
+COMMANDS = [*(f"stages.{stage}" for stage in ("download", "pca", "preprocess", "train", "evaluate", "report")), "workflow.check"]
 LARGE = {"PIL", "dvc", "jinja2", "matplotlib", "mlflow", "numpy", "pandas", "requests", "scipy", "sklearn", "torch"}
 """Libraries that take a tenth of a second or more to import."""
 
@@ -25,13 +25,13 @@ def command(folder: Path, *arguments: str, **variables: str) -> subprocess.Compl
     )
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_misspelt_key_stops_every_stage_in_one_line(stage: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", COMMANDS)
+def test_a_misspelt_key_stops_every_stage_in_one_line(module: str, tmp_path: Path) -> None:
     text = params_text()
     (tmp_path / "params.yaml").write_text(text.replace("momentum:", "momentun:"))
-    result = command(tmp_path, "-m", f"stages.{stage}")
+    result = command(tmp_path, "-m", module)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == "error: params.yaml: momentun is no setting; did you mean momentum?\n"
+    assert result.stderr == "error: params.yaml: unknown setting momentun; did you mean momentum?\n"
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
@@ -43,12 +43,12 @@ def test_a_rank_that_another_launcher_left_in_the_environment_hides_no_error(tmp
     assert result.stderr.startswith("error: params.yaml: ")
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_refusal_imports_no_large_library(stage: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", COMMANDS)
+def test_a_refusal_imports_no_large_library(module: str, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(params_text().replace("momentum:", "momentun:"))
     program = (
         f"import atexit, runpy, sys; atexit.register(lambda: print(*sorted({LARGE} & sys.modules.keys())));"
-        f"runpy.run_module('stages.{stage}', run_name='__main__')"
+        f"runpy.run_module('{module}', run_name='__main__')"
     )
     result = command(tmp_path, "-c", program)
     assert (result.returncode, result.stdout) == (2, "\n"), result.stderr
@@ -68,15 +68,15 @@ def test_a_missing_or_broken_params_file_is_said_in_one_line(tmp_path: Path) -> 
     (tmp_path / "params.yaml").write_text("lr: [1\nseed: 0\n")
     broken = command(tmp_path, "-m", "workflow.check")
     assert broken.returncode == 2
-    assert broken.stderr.startswith("error: params.yaml, line ")
+    assert broken.stderr.startswith("error: params.yaml: not valid YAML: fix line ")
     assert len(broken.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
     ("start", "words"),
     [
-        ("models/none.safetensors", "models/none.safetensors is missing; name a trained model's file, or leave init_from empty"),
-        ("models/alexnet.safetensors", "models/alexnet.safetensors is what the training writes anew; copy it and name the copy"),
+        ("models/none.safetensors", "models/none.safetensors is missing; set it to a trained model's file, or leave it empty"),
+        ("models/alexnet.safetensors", "models/alexnet.safetensors is overwritten by the training; copy it and set the copy"),
     ],
 )
 def test_a_model_to_start_from_that_cannot_be_had_is_refused(tmp_path: Path, start: str, words: str) -> None:
@@ -98,8 +98,8 @@ def test_a_relative_model_to_start_from_lies_in_the_main_repository(tiny: Path, 
     params = settings_of("cifar10-32", init_from="start.safetensors", crop_size=28, crop_padding=0, batch_size=10, epochs=1)
     params["pipeline"] = params["pipeline"] | {"ranks": 1, "microbatches": 1}
     YAML().dump(params, folder / "params.yaml")
-    for module in ("check", "train"):
-        result = command(folder, "-m", f"stages.{module}", DVC_ROOT=str(main))
+    for module in ("workflow.check", "stages.train"):
+        result = command(folder, "-m", module, DVC_ROOT=str(main))
         assert result.returncode == 0, result.stderr
     text = (folder / "models/alexnet.json").read_text()
     assert f'"init_from": "{sha256_of(main / "start.safetensors")}"' in text

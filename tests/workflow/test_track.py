@@ -11,7 +11,7 @@ import pytest
 from helpers.staged import params_text
 
 from alexnet.files.whole import sha256_of
-from alexnet.tracking.client import Entry, Store
+from alexnet.tracking.client import Store
 from stages import provenance
 from stages.command import run
 from workflow.track import main
@@ -96,9 +96,9 @@ def tracked(repository: Path) -> Store:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         store = Store(repository)
     model = {"dvc_experiment": "workspace", "model_sha256": sha256_of(repository / "models/alexnet.safetensors")}
-    plain = Entry.create(store, "plain", model)
+    plain = store.create("plain", model)
     commit = sh(repository, "git", "rev-parse", "HEAD").strip()
-    cut = Entry.create(store, "new", {"dvc_experiment": "new", "git_commit": commit})
+    cut = store.create("new", {"dvc_experiment": "new", "git_commit": commit})
     cut.points([("train_loss", 2.0, 1, 1_000)])
     cut.params({"lr": 0.02})
     assert plain.status == cut.status == "RUNNING"
@@ -119,8 +119,8 @@ def lines(repository: Path, tracked: Store, monkeypatch: pytest.MonkeyPatch, cap
 
 
 def stored_run(store: Store, name: str) -> Any:
-    (entry,) = Entry.find(store, {"dvc_experiment": name})
-    return entry._client.get_run(entry._id)
+    (stored,) = store.runs({"dvc_experiment": name})
+    return stored._client.get_run(stored._id)
 
 
 def test_each_experiment_gets_its_run_and_a_second_call_sends_nothing(lines: Any, tracked: Store) -> None:
@@ -140,15 +140,15 @@ def test_a_skipped_training_appears_with_the_same_curves_and_results(tracked: St
     assert skipped.data.metrics["ten_crop_top1_error"] == 0.1 and skipped.data.metrics["val_loss"] == 1.5
     assert skipped.data.params == plain.data.params
     assert {skipped.data.params[name] for name in ("lr", "lineage.images.train")} == {"0.01", "9"}
-    (entry,) = Entry.find(tracked, {"dvc_experiment": "skipped"})
-    assert entry.files("models") == {"models/alexnet.safetensors", "models/alexnet.json"}
-    assert entry.files("reports") == {"reports/train.csv", "reports/metrics.json"}
+    (stored,) = tracked.runs({"dvc_experiment": "skipped"})
+    assert stored.files("models") == {"models/alexnet.safetensors", "models/alexnet.json"}
+    assert stored.files("reports") == {"reports/train.csv", "reports/metrics.json"}
 
 
 def test_a_run_that_was_cut_off_is_completed_without_doubles(tracked: Store) -> None:
     new = stored_run(tracked, "new")
-    (entry,) = Entry.find(tracked, {"dvc_experiment": "new"})
-    curve = entry._client.get_metric_history(new.info.run_id, "train_loss")
+    (stored,) = tracked.runs({"dvc_experiment": "new"})
+    curve = stored._client.get_metric_history(new.info.run_id, "train_loss")
     assert [(point.step, point.value) for point in curve] == [(1, 2.0), (2, 1.0)]
     assert (new.info.status, new.data.params["lr"], new.data.tags["data_source"]) == ("FINISHED", "0.02", "digits")
 
@@ -162,7 +162,7 @@ def test_an_untested_model_does_not_get_the_results_of_another(tracked: Store) -
 def test_the_workspace_of_an_applied_experiment_has_no_run_of_its_own(lines: Any, repository: Path, tracked: Store) -> None:
     sh(repository, "dvc", "exp", "apply", "-q", "new")
     assert lines() == ["MLflow has every run"]
-    assert len(Entry.find(tracked, {})) == len(NAMES)
+    assert len(tracked.runs({})) == len(NAMES)
 
 
 def test_a_model_that_left_the_cache_costs_no_run(lines: Any, repository: Path) -> None:
@@ -183,13 +183,13 @@ def test_a_model_that_left_the_cache_costs_no_run(lines: Any, repository: Path) 
 def test_a_later_training_that_was_stopped_gets_nothing_of_the_one_before(lines: Any, repository: Path, tracked: Store) -> None:
     commit = stored_run(tracked, "new").data.tags["git_commit"]
     for name, run_of in (("new", commit), ("uncached", "0" * 40)):
-        Entry.create(tracked, name, {"dvc_experiment": name, "git_commit": run_of, "stopped": name})
+        tracked.create(name, {"dvc_experiment": name, "git_commit": run_of, "stopped": name})
     sh(repository, "dvc", "exp", "run", "-q", "-n", "elsewhere", "--temp", "-S", "lr=0.05")
-    Entry.create(tracked, "elsewhere", {"dvc_experiment": "elsewhere", "git_commit": "0" * 40, "stopped": "elsewhere"})
+    tracked.create("elsewhere", {"dvc_experiment": "elsewhere", "git_commit": "0" * 40, "stopped": "elsewhere"})
     assert lines() == ["elsewhere: sent"]
     for name in ("new", "uncached", "elsewhere"):
-        (stopped,) = Entry.find(tracked, {"stopped": name})
-        assert stopped.status == "RUNNING" and "model_sha256" not in stopped.seen_tags
+        (stopped,) = tracked.runs({"stopped": name})
+        assert stopped.status == "RUNNING" and "model_sha256" not in stopped.found_tags
 
 
 def test_a_server_that_is_down_is_told_in_one_line(
@@ -200,7 +200,7 @@ def test_a_server_that_is_down_is_told_in_one_line(
     with pytest.raises(SystemExit) as stop:
         run(main)
     assert stop.value.code == 2
-    assert capsys.readouterr().err.startswith("error: MLflow at http://127.0.0.1:9 fails (")
+    assert capsys.readouterr().err.startswith("error: MLflow at http://127.0.0.1:9 failed (")
 
 
 def test_a_run_is_named_for_its_experiment_or_else_its_commit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

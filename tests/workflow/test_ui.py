@@ -24,7 +24,7 @@ def test_a_port_that_cannot_be_used_is_refused_in_one_line() -> None:
             refuse_taken(str(port))
     refuse_taken(str(port))
     for wrong in ("abc", "99999"):
-        with pytest.raises(UserError, match=f"PORT: {wrong} is no port"):
+        with pytest.raises(UserError, match=f"PORT: {wrong} is not a port"):
             refuse_taken(wrong)
 
 

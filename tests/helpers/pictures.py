@@ -1,4 +1,4 @@
-"""Small sets of real pictures for the tests of the data layer."""
+"""Fixtures: small sets of real pictures, for the tests of the sources and of the preparation. ``conftest.py`` loads them."""
 
 import io
 import struct
@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from alexnet.sources.hashes import hashed
-from alexnet.sources.manifest import SPLITS, Manifest
-from alexnet.sources import folder
-from alexnet.sources.split import complete
 from alexnet.config.data import Source
+from alexnet.sources import folder
+from alexnet.sources.hashes import hashed
+from alexnet.sources.listing import Request
+from alexnet.sources.manifest import SPLITS, Manifest
+from alexnet.sources.split import complete
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def listed(images: Path, settings: Callable[..., Source]) -> Callable[[], Manife
     """Lists ``images`` as the stage download does."""
 
     def scan() -> Manifest:
-        found = folder.find(settings(), images.parent)
+        found = folder.find(Request(settings(), 0, main=images.parent, raw=images.parent / "raw"))
         rows = sorted(complete(found.rows, 0.2, 0.2, 0, found.classes), key=lambda row: (SPLITS.index(row.split), row.path))
         return Manifest("folder", found.classes, True, "encoded", "images", hashed(rows, images))
 

@@ -1,0 +1,202 @@
+"""Write the tables in README.md and docs/ that repeat what the code, params.yaml and the recipes declare.
+
+The table NAME stands between ``<!-- NAME -->`` and ``<!-- /NAME -->``. ``--check`` writes nothing, names the files that are not
+up to date and exits 1 if there is one. params.yaml counts as git has it staged, whatever an experiment leaves in the workspace.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from alexnet.config.check import Settings
+from alexnet.config.nets import NETS
+from alexnet.config.section import flat
+from alexnet.config.sources import SOURCES
+from stages import paths
+from stages.provenance import git
+from workflow.recipe import RECIPES, applied, known, read
+
+BLOCK = re.compile(r"(<!-- ([\w-]+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+REGISTRIES: dict[str, Iterable[str]] = {"model": NETS, "data.source": SOURCES}
+"""Settings whose values are the keys of a registry, which their type does not show."""
+
+
+def main() -> None:
+    """Read the command line, then write or check."""
+    parser = argparse.ArgumentParser(prog="python -m workflow.tables", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a table is not up to date")
+    check = parser.parse_args().check
+    for path in (stale := outdated(Path())):
+        if check:
+            print(f"error: {path} is not up to date; run `python -m workflow.tables`", file=sys.stderr)
+        else:
+            path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
+            print(f"{path}: updated")
+    if check and stale:
+        sys.exit(1)
+    if git("diff", "--name-only", "--", str(paths.PARAMS)):
+        print(f"note: {paths.PARAMS} has changes that are not staged; the tables show the staged version", file=sys.stderr)
+
+
+def outdated(root: Path) -> list[Path]:
+    """The documents under ``root`` in which a table is not up to date."""
+    documents = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    return [path for path in documents if (text := path.read_text(encoding="utf-8")) != filled(text)]
+
+
+def filled(text: str) -> str:
+    """``text`` with each table as it should be."""
+    return BLOCK.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}{found[3]}", text)
+
+
+def nets() -> str:
+    """The registry of nets."""
+    rows = (
+        (
+            f"`{name}`",
+            net.description,
+            f"{net.parameters:,} with {net.classes:,} classes",
+            ", ".join(map(str, net.crops)),
+            _code(net.switches),
+            _code(net.cuts),
+            f"`{net.recipe}`" if net.recipe else "–",
+        )
+        for name, net in NETS.items()
+    )
+    return _table(("`model`", "Net", "Parameters", "`crop_size`", "Switches", "Legal cuts", "Recipe"), rows)
+
+
+def sources() -> str:
+    """The registry of sources."""
+    rows = (
+        (f"`{name}`", source.title[0].upper() + source.title[1:], "required" if source.needs_root else "not used")
+        for name, source in SOURCES.items()
+    )
+    return _table(("`data.source`", "Images", "`data.root`"), rows)
+
+
+def recipes() -> str:
+    """The recipes, each with its first line."""
+    lines = ((RECIPES / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for name in known())
+    return _table(("Recipe", "What"), zip((f"`{name}`" for name in known()), lines, strict=True))
+
+
+def settings() -> str:
+    """All settings, in the order of params.yaml."""
+    schemas = dict(declared(Settings.model_json_schema()))
+    rows = (
+        (f"`{name}`", legal(name, schemas[name]), f"`{_text(value)}`", " ".join(schemas[name]["description"].split()))
+        for name, value in flat(params()).items()
+    )
+    return _table(("Setting", "Values", "Shipped", "What"), rows)
+
+
+def net_costs() -> str:
+    """Parameters and multiply-accumulates of each net at each of its crop sizes."""
+    from alexnet.models.costs import total
+
+    rows = []
+    for name, net in NETS.items():
+        variants: list[dict[str, Any]] = [{"crop_size": crop} for crop in net.crops]
+        if name == "alexnet":
+            variants.append({"crop_size": net.crops[0], "towers": 1})
+        for changes in variants:
+            cost = total(_net(name, changes), changes["crop_size"])
+            label = f"`{name}`, `towers: 1`" if "towers" in changes else f"`{name}`"
+            rows.append((label, changes["crop_size"], f"{net.classes:,}", f"{cost.parameters:,}", f"{cost.macs:,}"))
+    return _table(("Net", "Crop", "Classes", "Parameters", "Forward MACs"), rows)
+
+
+def layer_costs() -> str:
+    """Parameters and multiply-accumulates of each layer of the paper's net."""
+    from alexnet.models.costs import costs, total
+
+    net, crop = _net("alexnet", {}), NETS["alexnet"].crops[0]
+    found = {**costs(net, crop), "total": total(net, crop)}
+    rows = ((name, f"{cost.parameters:,}", f"{cost.macs:,}") for name, cost in found.items())
+    return _table(("Layer", "Parameters", "Forward MACs"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "nets": nets,
+    "sources": sources,
+    "recipes": recipes,
+    "settings": settings,
+    "net-costs": net_costs,
+    "layer-costs": layer_costs,
+}
+
+
+def params() -> dict[str, Any]:
+    """The shipped settings: git's staged params.yaml, or the file if git has none."""
+    text = git("show", f":./{paths.PARAMS}") or paths.PARAMS.read_text(encoding="utf-8")
+    mapping: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+    return mapping
+
+
+def declared(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each setting's dotted name and JSON schema."""
+    sections = schema["$defs"]
+    for name, field in schema["properties"].items():
+        if "$ref" in field:
+            section = sections[field["$ref"].rpartition("/")[2]]
+            yield from ((f"{name}.{key}", inner) for key, inner in section["properties"].items())
+        else:
+            yield name, field
+
+
+def legal(name: str, schema: dict[str, Any]) -> str:
+    """The legal values of a setting, from its JSON schema."""
+    if name in REGISTRIES:
+        return _code(REGISTRIES[name])
+    return ", ".join(map(_legal, schema.get("anyOf", [schema])))
+
+
+def _legal(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return _code(schema["enum"])
+    if schema["type"] == "null":
+        return "`null`"
+    if schema["type"] == "boolean":
+        return "`true`, `false`"
+    if schema["type"] == "array":
+        return f"list of: {_legal(schema['items'])}"
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema]
+    return " ".join([schema["type"], " and ".join(bounds)]).strip()
+
+
+def _net(name: str, changes: dict[str, Any]) -> Any:
+    """A net as its recipe has it, with ``changes`` on top: shapes only."""
+    from alexnet.models.build import build
+    from alexnet.models.network import Switches
+
+    net = NETS[name]
+    settings = applied(params(), (read(net.recipe) if net.recipe else {}) | changes)
+    return build(name, net.classes, Switches.of(settings))
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(map(str, cells))} |\n" for cells in lines)
+
+
+def _code(words: Iterable[object]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def _text(value: Any) -> str:
+    """A value as one writes it in params.yaml."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+if __name__ == "__main__":
+    main()
