@@ -28,7 +28,7 @@ test: $(READY_DEV) lint
 	@$(ACTIVATE) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY_DEV)
-	@$(ACTIVATE) ruff check . && ruff format --check . && mypy && lint-imports && python -m workflow.tables --check
+	@$(ACTIVATE) ruff check . && ruff format --check . && mypy && lint-imports && python -m docs.tables --check
 
 bench: $(READY_DEV)
 	@$(ACTIVATE) python -m benchmarks

@@ -10,10 +10,10 @@ import torch
 
 from alexnet.config.training import Training
 from alexnet.files.whole import write_text
-from alexnet.pipeline.build import build_engine
 from alexnet.pipeline.distributed import Ranks
 from alexnet.pipeline.timing import Span, Timer
 from alexnet.train.optimizers import build_optimizer
+from alexnet.train.session import build_engine
 from benchmarks import bubbles, steps
 from benchmarks.measure import Comparison, apart, parser, take_turns, tell
 from benchmarks.paper import paper

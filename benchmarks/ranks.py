@@ -15,7 +15,7 @@ from alexnet.pipeline.distributed import join
 
 
 class RankProcesses:
-    """Call a module's function on every rank with its ``Ranks`` and further arguments; gives the results in rank order."""
+    """Processes that have joined each other as ranks."""
 
     def __init__(self, count: int, threads: int) -> None:
         """``threads``: of each rank."""
@@ -32,6 +32,7 @@ class RankProcesses:
             theirs.close()
 
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Call a module's function on every rank with its ``Ranks`` and further arguments; gives the results in rank order."""
         for wire in self.wires:
             wire.send((function, arguments))
         try:

@@ -18,11 +18,11 @@ from alexnet.models.build import build
 from alexnet.models.initialization import initialize
 from alexnet.models.network import Network, Switches
 from alexnet.models.numerics import prepare_process
-from alexnet.pipeline.build import build_engine
 from alexnet.pipeline.distributed import Ranks
 from alexnet.pipeline.engine import Engine, StepStats
 from alexnet.pipeline.timing import StepTiming
 from alexnet.train.checkpoint import Checkpoint
+from alexnet.train.session import build_engine
 from alexnet.train.state import State
 from alexnet.train.trainer import Silent, Trainer
 from benchmarks.measure import Contender, rate
@@ -39,26 +39,30 @@ class Stop(Exception):
 
 
 class Stopwatch(Silent):
-    """An observer that adds up the waiting for images, and ends the training where the validation would follow."""
+    """Measures the steps of one epoch."""
 
     waited = 0.0
+    """Seconds of waiting for images."""
 
     def step(self, epoch: int, step: int, count: int, stats: StepStats, timing: StepTiming) -> None:
+        """Add up the waiting."""
         self.waited += timing.data
 
     def idle(self, step: int, shares: list[float]) -> None:
+        """End the training, where the validation would follow."""
         finish()
         raise Stop
 
 
 class OptimizerState(Checkpoint):
-    """Lets each training go on with the optimiser's state of the one before; nothing is written."""
+    """Keeps the optimiser's state from one training to the next, in memory."""
 
     def __init__(self, ranks: Ranks) -> None:
         super().__init__(None, 0, ranks)
         self.kept: defaultdict[Tensor, Any] = defaultdict(dict)
 
     def load(self, parameters: Mapping[str, nn.Parameter], optimizer: Optimizer) -> tuple[State, dict[str, Tensor]]:
+        """Go on with that state."""
         optimizer.state = self.kept
         return State(), {}
 

@@ -51,9 +51,13 @@ def main() -> None:
 
 def listing() -> str:
     """A line for each recipe: its name, and the first line of the file."""
-    said = {name: (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").split("\n")[0].lstrip("# ") for name in known()}
-    lines = [f"  {name:<{max(map(len, said))}}  {words}" for name, words in said.items()]
+    lines = [f"  {name:<{max(map(len, known()))}}  {title(name)}" for name in known()]
     return "\n".join(["make exp RECIPE=NAME runs one of these, RECIPE=NAME,NAME the second on top of the first:", *lines])
+
+
+def title(name: str) -> str:
+    """What a recipe is: the first line of its file."""
+    return (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").split("\n")[0].lstrip("# ")
 
 
 def experiment(names: list[str], more: list[str], name: str | None, queue: bool, force: bool) -> list[str]:
@@ -105,6 +109,12 @@ def read(name: str) -> dict[str, Any]:
         near = get_close_matches(name, known(), n=1, cutoff=0.0)[0]
         raise UserError(f"RECIPE={name}: there is no such recipe; did you mean {near}? `make exp` lists them")
     return flat(_load(RECIPES / f"{name}.yaml"))
+
+
+def shipped() -> dict[str, Any]:
+    """The shipped settings: params.yaml as git has it staged, whatever an experiment left in the workspace."""
+    text = git("-C", str(RECIPES.parent), "show", f":./{paths.PARAMS}")
+    return YAML(typ="safe", pure=True).load(text) if text else _load(RECIPES.parent / paths.PARAMS)
 
 
 def applied(params: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -12,35 +12,23 @@ from alexnet.files.shard_index import INDEX, META, ShardMeta
 
 
 class Shards:
-    """The images of one split of a folder of shards. Picklable: another process opens the files itself."""
+    """The images of one split of a folder of shards."""
 
     def __init__(self, folder: Path, split: str) -> None:
         """Open the index of ``split``. Raises ``UserError`` if a file is missing or damaged."""
-        self.folder, self.split = folder, split
         self.meta = ShardMeta.read(folder / META)
-        described = self.meta.splits[split]
+        described, index = self.meta.splits[split], folder / f"{split}.npy"
         self._files = [folder / shard.file for shard in described.shards]
+        self._maps: dict[int, memoryview] = {}
         for path, shard in zip(self._files, described.shards, strict=True):
             if not path.is_file() or path.stat().st_size != shard.bytes:
                 raise _damaged(path)
-        self._open()
-        if self._index.dtype != INDEX or len(self) != described.images:
-            raise _damaged(folder / f"{split}.npy")
-
-    def _open(self) -> None:
-        path = self.folder / f"{self.split}.npy"
         try:
-            self._index: NDArray[Any] = np.load(path, mmap_mode="r")
+            self._index: NDArray[Any] = np.load(index, mmap_mode="r")
         except (OSError, ValueError, EOFError):
-            raise _damaged(path) from None
-        self._maps: dict[int, memoryview] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_index", "_maps")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._open()
+            raise _damaged(index) from None
+        if self._index.dtype != INDEX or len(self) != described.images:
+            raise _damaged(index)
 
     def __len__(self) -> int:
         """The number of images."""

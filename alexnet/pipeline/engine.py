@@ -2,33 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from alexnet.input.loader import IGNORE, Batch
 from alexnet.pipeline.timing import Timer
-
-
-@dataclass(frozen=True)
-class EngineConfig:
-    """How an engine divides its work; ``cuts`` and ``schedule`` matter only to a pipeline."""
-
-    cuts: tuple[str, ...]
-    schedule: str
-    microbatches: int
-    precision: torch.dtype
-
-
-class BatchShape(NamedTuple):
-    """The one shape that all batches have."""
-
-    images: int
-    side: int
-    """Of an image, in pixels."""
 
 
 @dataclass(frozen=True)

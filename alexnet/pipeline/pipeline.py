@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from torch.distributed.pipelining.schedules import PipelineScheduleMulti, PipelineScheduleSingle, get_schedule_class
 from torch.optim import Optimizer
 
+from alexnet.config.training import Training
 from alexnet.input.loader import Batch
 from alexnet.models.network import Network
-from alexnet.models.numerics import autocast
+from alexnet.models.numerics import PRECISIONS, autocast
 from alexnet.pipeline.boundary import Stage, boundary_tensors
 from alexnet.pipeline.deferred import defer
 from alexnet.pipeline.distributed import Ranks
-from alexnet.pipeline.engine import BatchShape, EngineConfig, StepStats, mean_loss
+from alexnet.pipeline.engine import StepStats, mean_loss
 from alexnet.pipeline.timing import TimedStage, Timer
 
 
@@ -48,14 +49,15 @@ class Pipeline:
     Stage i is on rank i modulo the number of ranks.
     """
 
-    def __init__(self, net: Network, config: EngineConfig, batch: BatchShape, ranks: Ranks) -> None:
-        self.config, self.ranks, self.device = config, ranks, ranks.device
+    def __init__(self, net: Network, settings: Training, ranks: Ranks) -> None:
+        pipe = settings.pipeline
+        self.device, self.precision = ranks.device, PRECISIONS[settings.precision]
         self.timer = Timer(ranks.device)
         self.shapes = {name: parameter.shape for name, parameter in net.named_parameters()}
-        slices = split(net, config.cuts)
+        slices = split(net, pipe.cuts)
         count = len(slices)
         self.owners = {name: index % ranks.count for index, part in enumerate(slices) for name, _ in part.named_parameters()}
-        boundaries = boundary_tensors(slices, batch.images // config.microbatches, batch.side, config.precision)
+        boundaries = boundary_tensors(slices, settings.batch_size // pipe.microbatches, settings.crop_size, self.precision)
         own = range(ranks.rank, count, ranks.count)
         self.takes_images, self.last = own[0] == 0, own[-1] == count - 1
         self.stages = nn.ModuleDict({str(i): Stage(slices[i], i == 0, i == count - 1).to(self.device) for i in own})
@@ -73,11 +75,11 @@ class Pipeline:
             )
             stage.timer = self.timer
             stages.append(stage)
-        kind = get_schedule_class(config.schedule)
+        kind = get_schedule_class(pipe.schedule)
         self.schedule: PipelineScheduleSingle | PipelineScheduleMulti = (
-            kind(stages, config.microbatches, loss_fn=self._loss, scale_grads=False)
+            kind(stages, pipe.microbatches, loss_fn=self._loss, scale_grads=False)
             if issubclass(kind, PipelineScheduleMulti)
-            else kind(stages[0], config.microbatches, loss_fn=self._loss, scale_grads=False)
+            else kind(stages[0], pipe.microbatches, loss_fn=self._loss, scale_grads=False)
         )
 
     def parameters(self) -> dict[str, nn.Parameter]:
@@ -87,7 +89,7 @@ class Pipeline:
         self.stages.train()
         self._mean_loss = mean_loss(batch.labels)
         inputs = (batch.images,) if self.takes_images else ()
-        with autocast(self.device, self.config.precision):
+        with autocast(self.device, self.precision):
             logits = self.schedule.step(*inputs, target=batch.labels if self.last else None, rows=batch.rows)
         return StepStats.of(logits, batch.labels) if self.last else StepStats()
 
@@ -104,7 +106,7 @@ class Pipeline:
         self.stages.eval()
         self._mean_loss = mean_loss(batch.labels)
         inputs = (batch.images,) if self.takes_images else ()
-        with autocast(self.device, self.config.precision):
+        with autocast(self.device, self.precision):
             logits = self.schedule.eval(*inputs, target=batch.labels if self.last else None)
         return StepStats.of(logits, batch.labels) if self.last else StepStats()
 

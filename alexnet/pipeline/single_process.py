@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from alexnet.config.training import Training
 from alexnet.input.loader import Batch
 from alexnet.models.network import Network
-from alexnet.models.numerics import autocast
+from alexnet.models.numerics import PRECISIONS, autocast
 from alexnet.pipeline.deferred import defer
-from alexnet.pipeline.engine import EngineConfig, StepStats, mean_loss
+from alexnet.pipeline.engine import StepStats, mean_loss
 from alexnet.pipeline.timing import Timer
 
 
@@ -19,9 +20,10 @@ class SingleProcess:
 
     takes_images = True
 
-    def __init__(self, net: Network, config: EngineConfig, device: torch.device) -> None:
+    def __init__(self, net: Network, settings: Training, device: torch.device) -> None:
         self.net = net.to(device).to(memory_format=torch.channels_last)
-        self.config, self.device = config, device
+        self.device, self.microbatches = device, settings.pipeline.microbatches
+        self.precision = PRECISIONS[settings.precision]
         self.deferred = defer(self.net)
         self.timer = Timer(device)
 
@@ -31,8 +33,8 @@ class SingleProcess:
     def forward_backward(self, batch: Batch) -> StepStats:
         self.net.train()
         loss_of, outputs = mean_loss(batch.labels), []
-        parts = (tensor.chunk(self.config.microbatches) for tensor in (cast(Tensor, batch.images), batch.labels, batch.rows))
-        with autocast(self.device, self.config.precision):
+        parts = (tensor.chunk(self.microbatches) for tensor in (cast(Tensor, batch.images), batch.labels, batch.rows))
+        with autocast(self.device, self.precision):
             for index, (images, labels, rows) in enumerate(zip(*parts, strict=True)):
                 with self.timer.span("forward", 0, index):
                     logits = self.net(images, rows)
@@ -53,8 +55,8 @@ class SingleProcess:
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> StepStats:
         self.net.eval()
-        with autocast(self.device, self.config.precision):
-            logits = torch.cat([self.net(images) for images in cast(Tensor, batch.images).chunk(self.config.microbatches)])
+        with autocast(self.device, self.precision):
+            logits = torch.cat([self.net(images) for images in cast(Tensor, batch.images).chunk(self.microbatches)])
         return StepStats.of(logits, batch.labels)
 
     def full_state_dict(self) -> dict[str, Tensor]:

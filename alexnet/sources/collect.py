@@ -17,7 +17,9 @@ def collect(settings: Source, seed: int, *, main: Path, raw: Path) -> Manifest:
 
     ``main`` is the folder where a relative ``data.root`` starts and where ``downloads/`` lies. Raises ``UserError``.
     """
-    found = find(Request(settings, seed, main, raw))
+    # By the name of the source, so that only its own libraries are loaded.
+    source = import_module(f"alexnet.sources.{settings.source}")
+    found: SourceListing = source.find(Request(settings, seed, main, raw))
     if len(found.classes) < 2:
         raise UserError(f"{found.folder} holds one class, {printable(found.classes[0])}; training needs at least two")
     rows = complete(found.rows, settings.val_fraction, settings.test_fraction, seed, found.classes)
@@ -32,9 +34,3 @@ def collect(settings: Source, seed: int, *, main: Path, raw: Path) -> Manifest:
         root=None if found.folder == raw else settings.root,
         rows=hashed(rows, found.folder),
     )
-
-
-def find(request: Request) -> SourceListing:
-    """The images of the source that the settings name, by ``find`` of the module of its name; only its libraries are loaded."""
-    listing: SourceListing = import_module(f"alexnet.sources.{request.settings.source}").find(request)
-    return listing

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple
 
 from alexnet.errors import UserError
 from alexnet.files.whole import read_json, write_bytes, write_json
@@ -58,13 +58,7 @@ class Rows(Sequence[Row]):
         """The number of rows."""
         return len(self._starts) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Row]: ...
-
-    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+    def __getitem__(self, index: Any) -> Any:
         """A row, or the list of some."""
         if isinstance(index, slice):
             return [self[at] for at in range(*index.indices(len(self)))]
@@ -88,13 +82,7 @@ class NumberedRows(Sequence[tuple[int, Row]]):
         """How many rows."""
         return len(self._numbers)
 
-    @overload
-    def __getitem__(self, index: int) -> tuple[int, Row]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[tuple[int, Row]]: ...
-
-    def __getitem__(self, index: int | slice) -> tuple[int, Row] | list[tuple[int, Row]]:
+    def __getitem__(self, index: Any) -> Any:
         """A number and its row, or the list of some."""
         if isinstance(index, slice):
             return [(number, self._rows[number]) for number in self._numbers[index]]

@@ -20,10 +20,12 @@ from alexnet.input.shards import Shards
 from alexnet.models.build import build
 from alexnet.models.costs import training_flops
 from alexnet.models.initialization import initialize
-from alexnet.models.network import Switches
+from alexnet.models.network import Network, Switches
 from alexnet.models.saved import start_from
-from alexnet.pipeline.build import build_engine
 from alexnet.pipeline.distributed import Ranks
+from alexnet.pipeline.engine import Engine
+from alexnet.pipeline.pipeline import Pipeline
+from alexnet.pipeline.single_process import SingleProcess
 from alexnet.train.checkpoint import Checkpoint
 from alexnet.train.fingerprint import code_fingerprint, lineage, numeric_settings
 from alexnet.train.state import Epoch, kept_epoch
@@ -121,3 +123,8 @@ class Session:
             noise=color_axes(values, vectors, self.settings.color_noise, self.settings.color_noise_scale),
             flip=self.flip,
         )
+
+
+def build_engine(net: Network, settings: Training, ranks: Ranks) -> Engine:
+    """``net`` as a pipeline over the ranks, or in a single process if there is one rank."""
+    return SingleProcess(net, settings, ranks.device) if ranks.count == 1 else Pipeline(net, settings, ranks)

@@ -1,13 +1,12 @@
 """The training loop: epochs of steps, a validation after each, and decisions that all ranks take together."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from alexnet.config.training import Training
 from alexnet.errors import UserError
@@ -110,7 +109,9 @@ class Trainer:
             observer.epoch(history[-1])
             if settings.early_stop and epoch - kept_epoch(history, "best") >= settings.early_stop:
                 break
-        _restore(best, parameters)
+        with torch.no_grad():
+            for name, value in best.items():
+                parameters[name].copy_(value)
         return history
 
     def validate(self) -> StepStats:
@@ -149,9 +150,3 @@ def _stop_if_diverged(loss: float, where: str, settings: Training) -> None:
             f"the loss is {loss} {where}: most likely lr: {settings.lr} is too high (try {settings.lr / 10:g}); "
             "otherwise the images or their mean are damaged"
         )
-
-
-@torch.no_grad()
-def _restore(best: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter]) -> None:
-    for name, value in best.items():
-        parameters[name].copy_(value)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -12,21 +13,23 @@ from typing import Any
 import pytest
 import torch
 from helpers.nets import meta_net, net_of, settings_of
+from helpers.training import one_process, session_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from alexnet.input.loader import Batch
-from alexnet.evaluate.predictions import probabilities
-from alexnet.models.costs import training_flops
-from alexnet.pipeline.distributed import Runtime
-from alexnet.config.training import Training
 from alexnet.config.check import check
-from alexnet.train import loop
+from alexnet.config.training import Training
+from alexnet.evaluate.predictions import probabilities
+from alexnet.input.loader import Batch
+from alexnet.models.costs import training_flops
+from alexnet.pipeline.engine import StepStats
+from alexnet.train.optimizers import build_optimizer
 from alexnet.train.session import build_engine
 from benchmarks import evaluation, peers, pipeline, steps, training, waiting, workflow
 from benchmarks.measure import Figures, read
 from benchmarks.paper import PAPER, paper
 from benchmarks.precisions import precisions
-from stages import recipe
+from stages import train
+from workflow import recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,41 +77,47 @@ def test_rows_of_the_step_are_made_of_the_right_figures() -> None:
     assert all("float32" in row.what and "float32" in row.peer for row in beside)
 
 
-def test_a_feed_tells_waiting_from_computing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_epoch_tells_waiting_from_computing_and_leaves_the_validation_out(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr(steps.time, "perf_counter", lambda: clock[0])
-    batch = Batch(None, torch.zeros(1), 1)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    session = session_of(one_process(), settings_of("cifar10-32", batch_size=8, precision="float32"), tiny)
+    batches, forward_backward, update = session.trainer.train.epoch, session.engine.forward_backward, session.engine.update
 
-    def loader() -> Iterator[Batch]:
-        for _ in range(3):
+    def slowly_fed(*arguments: Any) -> Iterator[Batch]:
+        for batch in batches(*arguments):
             clock[0] += 1
             yield batch
 
-    def training(seconds_a_step: float) -> Iterator[None]:
-        while True:
-            for _ in loop.batches():  # type: ignore[attr-defined]
-                clock[0] += seconds_a_step
-            for _ in loop.batches():  # type: ignore[attr-defined]
-                clock[0] += 100  # the validation
-            yield
+    def slowly_computed(batch: Batch) -> StepStats:
+        clock[0] += 10
+        return forward_backward(batch)
 
-    assert steps.Feed(loader).epoch(training(10)) == (3.0, 33.0)  # type: ignore[arg-type]
+    def slowly_updated(optimizer: torch.optim.Optimizer) -> None:
+        clock[0] += 5
+        update(optimizer)
+
+    monkeypatch.setattr(session.trainer.train, "epoch", slowly_fed)
+    monkeypatch.setattr(session.engine, "forward_backward", slowly_computed)
+    monkeypatch.setattr(session.engine, "update", slowly_updated)
+    monkeypatch.setattr(session.trainer, "validate", lambda: pytest.fail("the validation is measured"))
+    run = steps.epochs(session.trainer)
+    assert [run(), run()] == 2 * [(3.0, 48.0)]
 
 
 def test_our_contender_trains_by_the_trainings_own_loop() -> None:
-    params = settings_of("cifar10-32", batch_size=4, lr=0.01, precision="float32", **{"pipeline.ranks": 1})
-    net = net_of("alexnet-32")
-    before = {name: weight.clone() for name, weight in net.state_dict().items()}
-    settings, runtime = Training.read(params), Runtime(0, 1, torch.device("cpu"))
-    batches = loop.batches  # type: ignore[attr-defined]
-    contender = steps.repeated(build_engine(net, settings, runtime), settings, runtime, classes=10, steps=2)
-    assert contender() > 0
-    once = {name: weight.clone() for name, weight in net.state_dict().items()}
-    assert contender() > 0
-    for name, weight in net.state_dict().items():
-        assert not torch.equal(before[name], once[name]), name
-        assert not torch.equal(once[name], weight), name
-    assert loop.batches is batches  # type: ignore[attr-defined]
+    """Two figures of two steps leave the weights of four steps of one training: the velocity lives on too."""
+    settings = Training.read(settings_of("cifar10-32", batch_size=4, lr=0.01, precision="float32", **{"pipeline.ranks": 1}))
+    engine, other = (build_engine(net_of("alexnet-32"), settings, one_process()) for _ in range(2))
+    contender = steps.repeated(engine, settings, one_process(), classes=10, steps=2)
+    assert contender() > 0 < contender()
+    optimizer, batch = build_optimizer(other.parameters(), settings), steps.batch_in_memory(settings, 10, torch.device("cpu"))
+    for _ in range(4):
+        other.forward_backward(batch)
+        other.update(optimizer)
+    fresh = net_of("alexnet-32")
+    for name, weight in engine.parameters().items():
+        assert torch.equal(weight, other.parameters()[name]), name
+        assert not torch.equal(weight, fresh.get_parameter(name)), name
 
 
 @pytest.fixture
@@ -151,7 +160,6 @@ def test_without_bfloat16_instructions_the_step_is_measured_in_float32(
 CONTENDERS = """
 from benchmarks import peers, steps
 from benchmarks.precisions import precisions
-from stages import recipe
 steps.SIDE = 256
 assert steps.ours(precisions()[0], 2, 2, 1)() > 0
 for precision in precisions():
@@ -227,7 +235,7 @@ def test_without_bfloat16_instructions_the_pipeline_computes_in_float32(
 ) -> None:
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     # The tests' own two ranks, and the contenders in this process: starting others takes longer than what they do.
-    monkeypatch.setattr(pipeline, "Ranks", lambda ranks, threads: nullcontext(pair))
+    monkeypatch.setattr(pipeline, "RankProcesses", lambda count, threads: nullcontext(pair))
     monkeypatch.setattr(pipeline, "apart", lambda builders: nullcontext({name: build() for name, build in builders.items()}))
     options = ["--rounds", "1", "--batch", "2", "--microbatches", "2", "--runs", "1"]
     pipeline.main([*options, "--json", str(tmp_path / "figures.json")])
@@ -243,7 +251,7 @@ def test_the_wait_is_that_of_a_training_on_real_shards(small: Path, monkeypatch:
     monkeypatch.chdir(small)
     # The small net on small crops of the 256x256 squares.
     params = settings_of("cifar10-32", batch_size=4, epochs=3, lr=1e-6, precision="float32", **{"pipeline.ranks": 1})
-    wait, speed = waiting.measured(Training.read(params), rounds=2, steps_alone=2)
+    wait, speed = waiting.measured(train.Params.read(params), rounds=2, steps_alone=2)
     assert len(wait.ours) == len(wait.theirs) == len(speed.ours) == len(speed.theirs) == 2
     assert all(0 < waited < whole for waited, whole in zip(wait.ours, wait.theirs, strict=True))
     images = 20

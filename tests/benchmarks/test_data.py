@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import eigenbasis, loading, memory, preprocessing
 
-PEERS = {
+PEERS: dict[Callable[..., None], list[str]] = {
     eigenbasis.main: ["scikit-learn's IncrementalPCA"],
     loading.main: ["simplejpeg's bare decoding", "torchvision, ImageFolder without colour noise"],
     preprocessing.main: ["a plain Pillow script, one core", "one core of the same"],
@@ -19,7 +19,7 @@ PEERS = {
 
 @pytest.mark.parametrize("main", PEERS, ids=lambda main: main.__module__)
 def test_a_measurement_gives_a_row_for_each_peer(
-    main: Callable[[list[str]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    main: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import torch
 

@@ -63,7 +63,7 @@ def test_a_gpu_lets_bfloat16_pass_until_the_training_asks_it(
 def test_only_bfloat16_without_instructions_is_refused() -> None:
     refuse_emulation("bfloat16", supported=True)
     refuse_emulation("float32", supported=False)
-    with pytest.raises(UserError, match=r"^params.yaml: precision: bfloat16 is refused: .* set precision: float32$"):
+    with pytest.raises(UserError, match=r"^params.yaml: precision: bfloat16 is not supported here: .* set precision: float32$"):
         refuse_emulation("bfloat16", supported=False)
 
 
@@ -79,6 +79,6 @@ def test_every_stage_up_to_the_training_refuses_it_in_one_line(module: str, tmp_
         [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (2, "False\n"), done.stderr
-    assert done.stderr.startswith("error: params.yaml: precision: bfloat16 is refused: ")
+    assert done.stderr.startswith("error: params.yaml: precision: bfloat16 is not supported here: ")
     assert len(done.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from alexnet.evaluate.predictions import probabilities
 from alexnet.evaluate.crops import views
+from alexnet.evaluate.predictions import probabilities
 from alexnet.files.card import Card
 from alexnet.models.network import Network
 

@@ -10,16 +10,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.cards import card_of
 from helpers.nets import net_of
 from sklearn.metrics import top_k_accuracy_score
 
-from alexnet.input.loader import Batch, batches
-from alexnet.prepare.pixels import decode
-from alexnet.input.shards import Shards
-from alexnet.evaluate import results
+from alexnet.evaluate import evaluation, results
+from alexnet.evaluate.evaluation import Evaluation, evaluate
 from alexnet.evaluate.predictions import probabilities
 from alexnet.files.card import Card
+from alexnet.input.loader import Batch, BatchLoader
+from alexnet.input.shards import Shards
 from alexnet.models.network import Network
+from alexnet.prepare.pixels import decode
 
 CPU = torch.device("cpu")
 
@@ -32,15 +34,7 @@ def net() -> Network:
 
 @pytest.fixture(scope="module")
 def card() -> Card:
-    basis = {"images": 1, "mean": [], "covariance": [], "eigenvalues": [], "eigenvectors": [], "order": "RGB"}
-    return Card.model_validate(
-        {
-            "net": "alexnet-32", "classes": [f"digit\r{i}" for i in range(10)], "size": 32, "crop_size": 28, "flip": True,
-            "eigenbasis": basis, "settings": {"precision": "float32", "threads": 1},
-            "crop_padding": 0, "scale": [1.0, 1.0, 1.0], "data": {},
-            "epoch": 1, "epochs": 1, "parameters": 1, "sha256": "",
-        }
-    )  # fmt: skip
+    return card_of(names=[f"digit\r{i}" for i in range(10)], size=32, crop_size=28, crop_padding=0)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +43,8 @@ def shards(tiny: Path) -> Shards:
 
 
 @pytest.fixture(scope="module")
-def found(net: Network, card: Card, shards: Shards) -> results.Results:
-    return results.test(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, cores=1)
+def found(net: Network, card: Card, shards: Shards) -> Evaluation:
+    return evaluate(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, cores=1)
 
 
 def plain(net: Network, shards: Shards) -> tuple[np.ndarray, np.ndarray]:
@@ -70,7 +64,7 @@ def plain(net: Network, shards: Shards) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(center), np.stack(ten)
 
 
-def test_errors_are_those_of_plain_torch_and_scikit_learn(net: Network, shards: Shards, found: results.Results) -> None:
+def test_errors_are_those_of_plain_torch_and_scikit_learn(net: Network, shards: Shards, found: Evaluation) -> None:
     metrics = results.metrics(found, 10)
     assert metrics["images"] == len(shards) == 20
     for name, likely in zip(("center", "ten_crop"), plain(net, shards), strict=True):
@@ -82,29 +76,30 @@ def test_errors_are_those_of_plain_torch_and_scikit_learn(net: Network, shards: 
 
 
 def test_no_number_depends_on_what_fills_the_last_batch(
-    net: Network, card: Card, shards: Shards, found: results.Results, monkeypatch: pytest.MonkeyPatch
+    net: Network, card: Card, shards: Shards, found: Evaluation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled = []
 
-    def garbage(*arguments: Any, **named: Any) -> Iterator[Batch]:
-        for batch in batches(*arguments, **named):
-            assert batch.images is not None
-            batch.images[batch.count :] = 1e3 * torch.randn(len(batch.images) - batch.count, 3, 32, 32)
-            filled.append(len(batch.images) - batch.count)
-            yield batch
+    class Garbage(BatchLoader):
+        def epoch(self, *arguments: Any) -> Iterator[Batch]:
+            for batch in super().epoch(*arguments):
+                assert batch.images is not None
+                batch.images[batch.count :] = 1e3 * torch.randn(len(batch.images) - batch.count, 3, 32, 32)
+                filled.append(len(batch.images) - batch.count)
+                yield batch
 
-    monkeypatch.setattr(results, "batches", garbage)
-    other = results.test(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, cores=1)
-    assert filled == [results.BATCH - len(shards)]
+    monkeypatch.setattr(evaluation, "BatchLoader", Garbage)
+    other = evaluate(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, cores=1)
+    assert filled == [evaluation.BATCH - len(shards)]
     pd.testing.assert_frame_equal(other.ten_crop, found.ten_crop, check_exact=True)
     pd.testing.assert_frame_equal(other.center, found.center, check_exact=True)
 
 
-def test_batches_side_by_side_give_the_numbers_of_one_after_the_other(
+def test_batches_in_parallel_give_the_numbers_of_one_after_the_other(
     net: Network, card: Card, shards: Shards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results, "BATCH", 4)
-    alone = results.test(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, cores=1)
+    monkeypatch.setattr(evaluation, "BATCH", 4)
+    alone = evaluate(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, cores=1)
     first_two, both = iter(range(2)), threading.Barrier(2)
 
     def met(*arguments: Any) -> Any:
@@ -112,15 +107,15 @@ def test_batches_side_by_side_give_the_numbers_of_one_after_the_other(
             both.wait(timeout=120)  # the first two batches are under way at once, or this breaks
         return probabilities(*arguments)
 
-    monkeypatch.setattr(results, "probabilities", met)
-    together = results.test(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, cores=3)
+    monkeypatch.setattr(evaluation, "probabilities", met)
+    together = evaluate(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, cores=3)
     pd.testing.assert_frame_equal(together.ten_crop, alone.ten_crop, check_exact=True)
     pd.testing.assert_frame_equal(together.center, alone.center, check_exact=True)
     assert np.array_equal(together.top_probability, alone.top_probability)
 
 
 def test_the_files_tell_what_the_metrics_tell(
-    net: Network, card: Card, shards: Shards, found: results.Results, tmp_path: Path
+    net: Network, card: Card, shards: Shards, found: Evaluation, tmp_path: Path
 ) -> None:
     results.write(tmp_path, found, net, shards, card)
     predictions = pd.read_csv(tmp_path / "predictions.csv")

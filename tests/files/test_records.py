@@ -66,7 +66,8 @@ def test_what_is_missing_or_wrong_in_a_file_is_named(tmp_path: Path, kind: Any, 
     path = tmp_path / name
     with pytest.raises(UserError, match=f"{name} is missing; run `dvc repro`"):
         kind.read(path)
-    for damage in ({}, [], 7, None):
+    damages: list[Any] = [{}, [], 7, None]
+    for damage in damages:
         with pytest.raises(UserError, match=f"{name} is damaged"):
             kind.read(put(path, damage))
     field = list(content)[-1]
@@ -88,5 +89,5 @@ def test_a_card_of_another_format_is_refused_by_name(tmp_path: Path, format: int
 
 
 def test_a_card_whose_format_is_no_number_is_damaged(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="alexnet.json is damaged: format is missing or wrong"):
+    with pytest.raises(UserError, match=r"alexnet\.json is damaged: format is missing or wrong"):
         Card.read(put(tmp_path / "alexnet.json", CARD | {"format": "one"}))

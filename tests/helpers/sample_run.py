@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,22 @@ KERNELS = {
 """Kernels of conv1 and their side, in pixels."""
 
 
+@dataclass(frozen=True)
+class Tested:
+    """What a test found, with probabilities (images, classes)."""
+
+    names: list[str]
+    """Of the classes."""
+    actual: NDArray[Any]
+    """The label of each image."""
+    center: NDArray[Any]
+    """Of the centre crop."""
+    average: NDArray[Any]
+    """Of all crops."""
+    pictures: NDArray[Any]
+    """(pictures, 8, 8), 0..16; there may be fewer than images."""
+
+
 def write_run(root: Path, model: str = "alexnet", classes: int = 10, long_names: bool = False, **changes: Any) -> None:
     """Write all inputs of the report under ``root``, in the places that ``stages.paths`` names.
 
@@ -42,14 +59,14 @@ def write_run(root: Path, model: str = "alexnet", classes: int = 10, long_names:
     for folder in (evaluation, root / "models", root / "reports"):
         folder.mkdir(parents=True, exist_ok=True)
     names = [f"n{label:08d} long-named, common | class <{label}>" if long_names else str(label) for label in range(classes)]
-    actual, center, average, pictures = _digits() if classes == 10 else _crowd(classes, rng)
+    tested = Tested(names, *(_digits() if classes == 10 else _crowd(classes, rng)))
     photos = _photos()
     basis = _write_colors(root, photos, size)
-    _write_predictions(evaluation, names, actual, center, average)
-    _write_samples(evaluation, names, actual, average, pictures, photos, rng, settings["preprocess"])
+    _write_predictions(evaluation, tested)
+    _write_samples(evaluation, tested, photos, rng, settings["preprocess"])
     np.save(evaluation / "kernels.npy", _kernels(photos, rng, *KERNELS[model]))
-    metrics = {"center": _errors(actual, center), "ten_crop": _errors(actual, average), "images": len(actual), "classes": classes}
-    _dump(root / "reports/metrics.json", metrics)
+    errors = {"center": _errors(tested.actual, tested.center), "ten_crop": _errors(tested.actual, tested.average)}
+    _dump(root / "reports/metrics.json", errors | {"images": len(tested.actual), "classes": classes})
     _write_curves(root / "reports/train.csv", settings, rng)
     card = {
         "format": FORMAT,
@@ -64,7 +81,7 @@ def write_run(root: Path, model: str = "alexnet", classes: int = 10, long_names:
         "settings": numeric_settings(Training.read(settings)) | {"init_from": settings["init_from"]},
         "data": {
             "source": settings["data"]["source"],
-            "images": {"train": 2588, "val": 143, "test": len(actual)},
+            "images": {"train": 2588, "val": 143, "test": len(tested.actual)},
             "rejects": 2,
             "sha256": {split: f"{index:x}7fb3c19ad04e825" * 4 for index, split in enumerate(("train", "val", "test"))},
         },
@@ -110,7 +127,8 @@ def _errors(actual: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, floa
     }
 
 
-def _write_predictions(folder: Path, names: list[str], actual: NDArray[Any], center: NDArray[Any], average: NDArray[Any]) -> None:
+def _write_predictions(folder: Path, tested: Tested) -> None:
+    names, actual, center, average = tested.names, tested.actual, tested.center, tested.average
     first, center_first = average.argmax(1), center.argmax(1)
     ranks = 1 + (average > average[np.arange(len(actual)), actual][:, None]).sum(1)
     rows = [
@@ -133,15 +151,9 @@ def _write_predictions(folder: Path, names: list[str], actual: NDArray[Any], cen
 
 
 def _write_samples(
-    folder: Path,
-    names: list[str],
-    actual: NDArray[Any],
-    average: NDArray[Any],
-    pictures: NDArray[Any],
-    photos: list[NDArray[Any]],
-    rng: np.random.Generator,
-    preprocess: dict[str, Any],
+    folder: Path, tested: Tested, photos: list[NDArray[Any]], rng: np.random.Generator, preprocess: dict[str, Any]
 ) -> None:
+    names, actual, average, pictures = tested.names, tested.actual, tested.average, tested.pictures
     wrong = np.flatnonzero(average.argmax(1) != actual)
     shown = np.unique(np.concatenate([wrong[:1], np.arange(min(8, len(actual)))]))[:8]
     described = []

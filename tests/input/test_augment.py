@@ -11,21 +11,14 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from alexnet.input.augment import (
-    Normalization,
-    Views,
-    apply,
-    apply_together,
-    center_views,
-    order,
-    random_views,
-)
+from alexnet.files.eigenbasis import Eigenbasis
+from alexnet.input.augment import Normalization, Views, apply, apply_together, center_views, order, random_views
 from alexnet.input.colors import color_axes, mean_of, scale_of
-from alexnet.prepare.color_stats import collect, eigenbasis, mean_image
-from alexnet.input.loader import batches
-from alexnet.sources.manifest import Manifest
+from alexnet.input.loader import BatchLoader, Transform
 from alexnet.input.shards import Shards
-from alexnet.prepare.squares import Canon, Reject
+from alexnet.prepare.color_stats import collect, eigenbasis, mean_image
+from alexnet.prepare.squares import Reject, SquareSpec
+from alexnet.sources.manifest import Manifest
 
 CPU = torch.device("cpu")
 
@@ -118,7 +111,8 @@ def test_crops_of_padded_images_see_the_means_colour_around_them(tiny: Path) -> 
     normalization = Normalization.of(torch.from_numpy(mean), scale, 4, CPU)
     views = random_views(0, 1, len(shards), 12, flip=True, noise=np.zeros((3, 3)))
     views.top[:4], views.left[:4] = (0, 0, 12, 12), (0, 12, 0, 12)
-    batch = next(batches(shards, np.arange(len(shards)), views, 28, len(shards), normalization, CPU, 1))
+    loader = BatchLoader(shards, Transform(normalization, 28), len(shards), CPU, threads=1)
+    batch = next(loader.epoch(np.arange(len(shards)), views))
     assert batch.images is not None
     for image in range(len(shards)):
         square = simplejpeg.decode_jpeg(shards.jpeg(image), fastdct=False, fastupsample=False).astype(np.float64)
@@ -131,11 +125,11 @@ def test_crops_of_padded_images_see_the_means_colour_around_them(tiny: Path) -> 
 
 
 @pytest.fixture
-def squares(images: Path, listed: Callable[[], Manifest]) -> tuple[NDArray[np.uint8], dict[str, Any], NDArray[np.float32]]:
+def squares(images: Path, listed: Callable[[], Manifest]) -> tuple[NDArray[np.uint8], Eigenbasis, NDArray[np.float32]]:
     """All training images, uint8 (N, 32, 32, 3), their eigenbasis and their mean image."""
-    canon, rows = Canon(images, "encoded", 32), listed().of_split("train")
-    total = collect(rows, canon, workers=1, max_rejects=0)
-    found = np.stack([square for _, square in canon.squares(rows) if not isinstance(square, Reject)])
+    spec, rows = SquareSpec(images, "encoded", 32), listed().of_split("train")
+    total = collect(rows, spec, workers=1, max_rejects=0)
+    found = np.stack([square for _, square in spec.squares(rows) if not isinstance(square, Reject)])
     return found, eigenbasis(total), mean_image(total)
 
 
@@ -144,7 +138,7 @@ def squares(images: Path, listed: Callable[[], Manifest]) -> tuple[NDArray[np.ui
 def test_inputs_are_the_pixels_less_the_mean_over_the_deviation_of_their_channel(squares: Any, mean: str, scale: Any) -> None:
     """With the channels' means, unit gives variance 1 over all pixels; the mean image takes its own variance along."""
     pixels, basis, image = squares
-    divisor = scale_of(np.array(basis["covariance"]), scale)
+    divisor = scale_of(np.array(basis.covariance), scale)
     normalization = Normalization.of(torch.from_numpy(mean_of(image, mean)), divisor, 0, CPU)
     ours = apply(torch.from_numpy(pixels), center_views(len(pixels), 0), normalization).permute(0, 2, 3, 1).double().numpy()
     exact = pixels.astype(np.float64)

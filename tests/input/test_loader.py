@@ -1,7 +1,9 @@
 """Batches: every image once, filled up at the end, the same whatever threads make them."""
 
 import os
+from collections.abc import Generator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 from PIL import Image
 
 from alexnet.input.augment import Normalization, center_views, random_views
-from alexnet.input.loader import Batch, batches
+from alexnet.input.loader import IGNORE, Batch, BatchLoader, Transform
 from alexnet.input.shards import Shards
 
 
@@ -23,16 +25,20 @@ def shards(small: Path) -> Shards:
     return Shards(small / "data/shards", "train")
 
 
-def load(shards: Shards, workers: int, epoch: int = 1, order: np.ndarray | None = None, images: bool = True) -> list[Batch]:
-    views = random_views(0, epoch, len(shards), 29, flip=True, noise=np.eye(3) * 5)
-    chosen = np.arange(len(shards))[::-1] if order is None else order
-    return list(batches(shards, chosen, views if images else None, 227, 8, plain(100), torch.device("cpu"), workers))
+def loader(shards: Shards, batch_size: int, threads: int, side: int = 227, mean: float = 100) -> BatchLoader:
+    return BatchLoader(shards, Transform(plain(mean), side), batch_size, torch.device("cpu"), threads)
+
+
+def load(shards: Shards, threads: int, images: bool = True, first_row: int = 0) -> list[Batch]:
+    views = random_views(0, 1, len(shards), 29, flip=True, noise=np.eye(3) * 5)
+    made = loader(shards, 8, threads) if images else BatchLoader(shards, None, 8, torch.device("cpu"), threads)
+    return list(made.epoch(np.arange(len(shards))[::-1], views, first_row))
 
 
 def test_no_number_depends_on_the_threads(shards: Shards) -> None:
-    alone = load(shards, workers=0)
-    for workers in (1, 3):
-        for one, other in zip(alone, load(shards, workers), strict=True):
+    alone = load(shards, threads=1)
+    for threads in (2, 3, 20):
+        for one, other in zip(alone, load(shards, threads), strict=True):
             assert one.images is not None
             assert other.images is not None
             assert torch.equal(one.images, other.images)
@@ -40,15 +46,30 @@ def test_no_number_depends_on_the_threads(shards: Shards) -> None:
 
 
 def test_every_image_comes_once_and_the_last_batch_is_filled_up(shards: Shards) -> None:
-    found = load(shards, workers=2)
+    found = load(shards, threads=2)
     assert len(shards) == 20
     assert [batch.count for batch in found] == [8, 8, 4]
     assert torch.cat([batch.labels[: batch.count] for batch in found]).tolist() == shards.labels[::-1].tolist()
     last = found[-1]
     assert last.images is not None
     assert last.images.shape == (8, 3, 227, 227)
-    assert (last.labels[4:] == -100).all()
+    assert (last.labels[4:] == IGNORE).all()
     assert not last.images[4:].any()
+
+
+def test_each_row_has_the_number_that_follows_the_one_before_padding_counted(shards: Shards) -> None:
+    for images in (True, False):
+        found = load(shards, threads=2, images=images, first_row=48)
+        assert torch.cat([batch.rows for batch in found]).tolist() == list(range(48, 48 + 24))
+
+
+def test_a_batch_that_cannot_be_decoded_is_told_to_whoever_waits_for_it(shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(image: int) -> memoryview:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(shards, "jpeg", broken)
+    with pytest.raises(OSError, match="the disk is gone"):
+        load(shards, threads=2)
 
 
 def test_decoding_threads_start_no_threads_of_their_own(shards: Shards) -> None:
@@ -60,7 +81,7 @@ def test_decoding_threads_start_no_threads_of_their_own(shards: Shards) -> None:
     torch.ones(1_000_000).add(1)  # this thread's own
     before = running()
     views, order = center_views(len(shards), 29), np.arange(len(shards))
-    reader = batches(shards, order, views, 227, 8, plain(100), torch.device("cpu"), workers=2)
+    reader = cast(Generator[Batch, None, None], loader(shards, 8, threads=2).epoch(order, views))
     next(reader)
     assert running() - before == 3  # two that decode, and the one that finishes batches
     assert torch.get_num_threads() == 3
@@ -69,7 +90,7 @@ def test_decoding_threads_start_no_threads_of_their_own(shards: Shards) -> None:
 
 
 def test_a_process_that_needs_labels_alone_decodes_nothing(shards: Shards) -> None:
-    with_images, without = load(shards, workers=2), load(shards, workers=2, images=False)
+    with_images, without = load(shards, threads=2), load(shards, threads=2, images=False)
     assert all(batch.images is None for batch in without)
     assert all(torch.equal(a.labels, b.labels) for a, b in zip(with_images, without, strict=True))
 
@@ -78,7 +99,7 @@ def test_an_image_is_its_jpeg_as_pillow_decodes_it(shards: Shards) -> None:
     import io
 
     views = center_views(len(shards), 0)
-    batch = next(batches(shards, np.array([7]), views, 256, 1, plain(0), torch.device("cpu"), 1))
+    batch = next(loader(shards, 1, threads=1, side=256, mean=0).epoch(np.array([7]), views))
     pillow = np.asarray(Image.open(io.BytesIO(bytes(shards.jpeg(7)))).convert("RGB"))
     assert batch.images is not None
     difference = np.abs(batch.images[0].permute(1, 2, 0).numpy() - pillow)
@@ -90,7 +111,7 @@ def test_a_reader_that_stops_early_leaves_no_thread(shards: Shards) -> None:
     import threading
 
     before = threading.active_count()
-    feed = batches(shards, np.arange(20), center_views(20, 29), 227, 4, plain(0), torch.device("cpu"), workers=2)
+    feed = cast(Generator[Batch, None, None], loader(shards, 4, threads=2).epoch(np.arange(20), center_views(20, 29)))
     next(feed)
     feed.close()
     assert threading.active_count() == before

@@ -86,7 +86,6 @@ def test_the_papers_net_costs_what_the_papers_numbers_give(crop: int) -> None:
     ("net", "classes", "crop", "changes", "geometry"),
     [
         ("alexnet", 1000, 227, {"towers": 1}, large(55, groups=1, fc=6, classes=1000)),
-        ("alexnet-one-tower", 1000, 227, {}, large(55, groups=1, fc=6, classes=1000)),
         ("alexnet-simplified", 10, 224, {}, large(54, groups=1, fc=5, classes=10)),
         ("alexnet-owt", 1000, 224, {}, ONE_WEIRD_TRICK),
         ("alexnet-32", 10, 32, {"crop_size": 32}, small(32, 15, 7, 3)),
@@ -103,7 +102,7 @@ def test_every_net_costs_what_its_geometry_gives(
 
 def test_the_total_is_the_sum_over_the_layers() -> None:
     assert total(meta_net("alexnet", 1000), 227) == Cost(60_965_224, 724_406_816)
-    assert total(meta_net("alexnet-one-tower", 1000), 227) == Cost(62_378_344, 1_135_256_096)
+    assert total(meta_net("alexnet", 1000, towers=1), 227) == Cost(62_378_344, 1_135_256_096)
 
 
 def test_counting_leaves_the_net_as_it_was() -> None:

@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.nets import meta_net, net_of
+from helpers.nets import meta_net, net_of, settings_of
 from helpers.staged import ROOT
 from torch import Tensor, nn
-from torchvision.models import alexnet as torchvisions
+from torchvision.models import alexnet as torchvisions  # type: ignore[import-untyped]
 
+from alexnet.config.nets import NETS
+from alexnet.models.build import build
 from alexnet.models.layers import LocalResponseNorm
-from alexnet.models.network import Network, dry_run
+from alexnet.models.network import Network, Switches, dry_run
 from alexnet.models.saved import TORCHVISION
 from alexnet.pipeline.pipeline import split
-from alexnet.config.nets import NETS
 
 
 def layers(net: nn.Module) -> dict[str, str]:
@@ -25,23 +26,28 @@ def layers(net: nn.Module) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("model", "classes", "parameters"),
+    ("model", "classes", "changes", "parameters"),
     [
-        ("alexnet", 1000, 60_965_224),
-        ("alexnet-one-tower", 1000, 62_378_344),
-        ("alexnet-simplified", 10, 46_787_978),
-        ("alexnet-owt", 1000, 61_100_840),
-        ("alexnet-32", 10, 2_819_274),
-        ("cifar-four-layer", 10, 89_578),
+        ("alexnet", 1000, {}, 60_965_224),
+        ("alexnet", 1000, {"towers": 1}, 62_378_344),
+        ("alexnet-simplified", 10, {}, 46_787_978),
+        ("alexnet-owt", 1000, {}, 61_100_840),
+        ("alexnet-32", 10, {"crop_size": 32}, 2_819_274),
+        ("cifar-four-layer", 10, {}, 89_578),
     ],
 )
-def test_a_net_has_the_parameters_it_is_known_for(model: str, classes: int, parameters: int) -> None:
-    changes = {"crop_size": 32} if model == "alexnet-32" else {}
+def test_a_net_has_the_parameters_it_is_known_for(model: str, classes: int, changes: dict[str, Any], parameters: int) -> None:
     assert sum(parameter.numel() for parameter in meta_net(model, classes, **changes).parameters()) == parameters
 
 
+@pytest.mark.parametrize("model", NETS)
+def test_the_registry_knows_how_many_parameters_a_net_has(model: str) -> None:
+    net = meta_net(model, NETS[model].classes)
+    assert sum(parameter.numel() for parameter in net.parameters()) == NETS[model].parameters
+
+
 def test_a_net_is_built_without_the_compiler_which_takes_a_second_to_load() -> None:
-    code = "import sys, nets; nets.meta_net(); sys.exit('torch._dynamo' in sys.modules)"
+    code = "import sys; from helpers import nets; nets.meta_net(); sys.exit('torch._dynamo' in sys.modules)"
     folders = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     assert subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": folders}, check=False).returncode == 0
 
@@ -115,8 +121,9 @@ def test_a_switch_changes_its_layers_and_no_other(changes: dict[str, Any], gone:
 
 
 @pytest.mark.parametrize("crop", [227, 224])
-def test_one_tower_is_the_papers_net_with_towers_1(crop: int) -> None:
-    one_tower = meta_net("alexnet-one-tower", crop_size=crop)
+def test_the_recipe_of_one_tower_is_the_papers_net_with_towers_1(crop: int) -> None:
+    settings = settings_of("alexnet-one-tower", crop_size=crop)
+    one_tower = build(settings["model"], 10, Switches.of(settings))
     assert layers(one_tower) == layers(meta_net(towers=1, crop_size=crop))
     assert {layer.groups for layer in one_tower.children() if isinstance(layer, nn.Conv2d)} == {1}
 

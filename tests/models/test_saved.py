@@ -1,23 +1,19 @@
 """A model comes back from its files as it was, and damaged files are refused."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from helpers.nets import net_of, settings_of
+from helpers.cards import card_of
+from helpers.nets import net_of
 from safetensors.torch import load_file
 
 from alexnet.errors import UserError
-from alexnet.files.card import read_card
-from alexnet.models.saved import load_model, save_model
+from alexnet.files.card import FORMAT, Card
+from alexnet.files.whole import sha256_of
+from alexnet.models.saved import load_model, save_weights
 
-BASIS = {"images": 1, "mean": [1.0], "covariance": [[1.0]], "eigenvalues": [1.0], "eigenvectors": [[1.0]], "order": "RGB"}
-CARD: dict[str, Any] = {
-    "net": "alexnet", "classes": ["cat", "dog"], "size": 256, "crop_size": 227, "crop_padding": 0, "scale": [1.0, 1.0, 1.0],
-    "flip": True, "eigenbasis": BASIS, "settings": settings_of(None, precision="float32", threads=1),
-    "data": {"source": "folder"}, "epoch": 1, "epochs": 2,
-}  # fmt: skip
+MEAN = torch.arange(3 * 256 * 256.0).view(3, 256, 256)
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +26,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def save(folder: Path) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     weights = {name: parameter.detach() for name, parameter in net_of(classes=2).named_parameters()}
-    save_model(
-        folder / "alexnet.safetensors", folder / "alexnet.json", weights, torch.arange(3 * 256 * 256.0).view(3, 256, 256), CARD
-    )
+    sha256 = save_weights(folder / "alexnet.safetensors", weights, MEAN)
+    assert sha256 == sha256_of(folder / "alexnet.safetensors")
+    card_of("alexnet", names=["cat", "dog"], sha256=sha256).write(folder / "alexnet.json")
     return weights
 
 
@@ -44,18 +40,17 @@ def test_the_file_holds_the_nets_names_and_the_mean(folder: Path) -> None:
 
 def test_a_saved_model_comes_back_bitwise(folder: Path, tmp_path: Path) -> None:
     weights = save(tmp_path)
-    card = read_card(folder / "alexnet.json")
+    card = Card.read(folder / "alexnet.json")
     net, mean = load_model(folder / "alexnet.safetensors", card)
     assert all(torch.equal(parameter, weights[name]) for name, parameter in net.named_parameters())
-    assert torch.equal(mean, torch.arange(3 * 256 * 256.0).view(3, 256, 256))
+    assert torch.equal(mean, MEAN)
     assert not net.training
-    assert card.parameters == sum(weight.numel() for weight in weights.values())
     for name in ("alexnet.safetensors", "alexnet.json"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()  # the same bytes again
 
 
 def test_a_file_that_is_not_the_cards_is_refused(folder: Path, tmp_path: Path) -> None:
-    card = read_card(folder / "alexnet.json")
+    card = Card.read(folder / "alexnet.json")
     content = bytearray((folder / "alexnet.safetensors").read_bytes())
     content[-1] ^= 1
     (tmp_path / "other.safetensors").write_bytes(content)
@@ -67,10 +62,10 @@ def test_a_file_that_is_not_the_cards_is_refused(folder: Path, tmp_path: Path) -
 
 def test_a_missing_or_damaged_card_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is missing"):
-        read_card(tmp_path / "none.json")
+        Card.read(tmp_path / "none.json")
     (tmp_path / "half.json").write_text('{"net": "alexnet"')
     with pytest.raises(UserError, match="is damaged"):
-        read_card(tmp_path / "half.json")
-    (tmp_path / "other.json").write_text('{"net": "alexnet"}')
-    with pytest.raises(UserError, match="is no card of a model: classes is missing or wrong"):
-        read_card(tmp_path / "other.json")
+        Card.read(tmp_path / "half.json")
+    (tmp_path / "other.json").write_text(f'{{"format": {FORMAT}, "net": "alexnet"}}')
+    with pytest.raises(UserError, match="is damaged: classes is missing or wrong"):
+        Card.read(tmp_path / "other.json")

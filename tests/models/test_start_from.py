@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.nets import meta_net, net_of, settings_of
+from helpers.cards import card_of
+from helpers.nets import meta_net, net_of
 from safetensors.torch import save_file
-from torchvision.models import alexnet as torchvision_alexnet
+from torchvision.models import alexnet as torchvision_alexnet  # type: ignore[import-untyped]
 
 from alexnet.errors import UserError
 from alexnet.files.whole import sha256_of
-from alexnet.files.card import Card
 from alexnet.models.initialization import initialize
 from alexnet.models.network import Network
-from alexnet.models.saved import load_model, save_model, start_from
+from alexnet.models.saved import load_model, save_weights, start_from
 
 IMAGES = torch.randn(4, 3, 224, 224, generator=torch.Generator().manual_seed(0))
 
@@ -46,13 +46,8 @@ def test_alexnet_owt_gives_torchvisions_outputs_bitwise(published: Any, tmp_path
     path, theirs = published
     net = ours("alexnet-owt", classes=12)
     start_from(path, net)
-    card = {
-        "net": "alexnet-owt", "classes": [str(label) for label in range(12)], "size": 256, "crop_size": 224, "crop_padding": 0,
-        "scale": [58.0, 57.0, 57.0], "flip": True, "settings": settings_of("torchvision"), "data": {}, "epoch": 1, "epochs": 1,
-        "eigenbasis": {"images": 1, "mean": [], "covariance": [], "eigenvalues": [], "eigenvectors": [], "order": "RGB"},
-    }  # fmt: skip
-    saved: Card = save_model(tmp_path / "m.safetensors", tmp_path / "m.json", weights(net), torch.zeros(3, 256, 256), card)
-    loaded, _ = load_model(tmp_path / "m.safetensors", saved)
+    sha256 = save_weights(tmp_path / "m.safetensors", weights(net), torch.zeros(3, 256, 256))
+    loaded, _ = load_model(tmp_path / "m.safetensors", card_of("alexnet-owt", names=list("abcdefghijkl"), sha256=sha256))
     images = IMAGES.to(memory_format=layout)
     expected = theirs.to(memory_format=layout)(images)
     assert torch.equal(loaded.to(memory_format=layout)(images), expected)
@@ -102,11 +97,9 @@ def test_a_file_without_weights_is_refused_and_nothing_in_it_is_run(tmp_path: Pa
     (tmp_path / "empty.pth").touch()
     torch.save({"layer1.weight": torch.zeros(1)}, tmp_path / "resnet.pth")
     for name in ("harm.pth", "text.safetensors", "empty.pth", "resnet.pth"):
-        with pytest.raises(
-            UserError, match=r"init_from: .* holds no weights that are known here .*; name a \.safetensors file"
-        ) as refusal:
+        with pytest.raises(UserError, match=r"init_from: .* holds no known weights .*; use a \.safetensors file") as refusal:
             start_from(tmp_path / name, ours("alexnet-owt"))
         assert "\n" not in str(refusal.value)
     assert not (tmp_path / "harm").exists()
-    with pytest.raises(UserError, match=r"none\.pth cannot be read \(No such file or directory\); name a model's file"):
+    with pytest.raises(UserError, match=r"none\.pth cannot be read \(No such file or directory\); set it to a model's file"):
         start_from(tmp_path / "none.pth", ours("alexnet-32"))

@@ -27,6 +27,6 @@ def test_a_stage_sees_channels_last_and_a_boundary_contiguous_tensors() -> None:
         handed = boundary.apply(tensor)
         assert handed.is_contiguous(memory_format=there)
         gradients: list[torch.Tensor] = []
-        tensor.register_hook(gradients.append)
+        tensor.register_hook(gradients.append)  # type: ignore[no-untyped-call]
         handed.backward(torch.randn(2, 3, 4, 5).to(memory_format=there))
         assert gradients[0].is_contiguous(memory_format=back)

@@ -58,7 +58,9 @@ def test_a_second_batch_adds_to_the_gradients_unless_they_were_dropped() -> None
         net(input).square().sum().backward()
         gradients.take_microbatch()()
         gradients.form()
-        found.append(net.get_parameter("layer.weight").grad.clone())
+        (gradient,) = [parameter.grad for name, parameter in net.named_parameters() if name == "layer.weight"]
+        assert gradient is not None
+        found.append(gradient.clone())
     torch.testing.assert_close(found[1], 2 * found[0])
     assert torch.equal(found[2], found[0])
 

@@ -14,12 +14,11 @@ from alexnet.config.nets import NETS
 from alexnet.config.training import Training
 from alexnet.input.loader import IGNORE, Batch
 from alexnet.models.numerics import prepare_process
-from alexnet.pipeline.build import build_engine
 from alexnet.pipeline.distributed import Ranks
-from alexnet.pipeline.engine import EngineConfig
 from alexnet.pipeline.pipeline import Pipeline, split
 from alexnet.pipeline.single_process import SingleProcess
 from alexnet.train.checkpoint import Checkpoint
+from alexnet.train.session import build_engine
 from alexnet.train.trainer import Silent
 from benchmarks.ranks import RankProcesses
 
@@ -46,16 +45,16 @@ def gathered(ranks: Ranks, settings: dict[str, Any], folder: Path) -> dict[str, 
     return hashes(session_of(ranks, settings, folder).engine.full_state_dict())
 
 
-def recipe(model: str, precision: str = "float32", **changes: Any) -> dict[str, Any]:
+def recipe(model: str, changes: dict[str, Any] | None = None) -> dict[str, Any]:
     """Steps of eight images, the last batch not full, with crops, flips, colour noise and dropout."""
-    steps = {"batch_size": 8, "epochs": 1, "flip": True, "color_noise": 0.1, "precision": precision, "lr": 0.001}
-    return settings_of(NETS[model].recipe, **{"pipeline.cuts": ["conv3"], "pipeline.ranks": 2, **steps, **changes})
+    steps = {"batch_size": 8, "epochs": 1, "flip": True, "color_noise": 0.1, "precision": "float32", "lr": 0.001}
+    return settings_of(NETS[model].recipe, **{"pipeline.cuts": ["conv3"], "pipeline.ranks": 2, **steps, **(changes or {})})
 
 
 @pytest.fixture(scope="module")
 def expected(tiny: Path) -> dict[str, Trained]:
     """What one process gives, by precision."""
-    return {precision: alone(recipe("alexnet-32", precision), tiny) for precision in ("float32", "bfloat16")}
+    return {precision: alone(recipe("alexnet-32", {"precision": precision}), tiny) for precision in ("float32", "bfloat16")}
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -63,7 +62,7 @@ def expected(tiny: Path) -> dict[str, Trained]:
 def test_two_ranks_give_the_weights_of_one(
     pair: Any, expected: dict[str, Trained], tiny: Path, precision: str, cuts: list[str], schedule: str
 ) -> None:
-    settings = recipe("alexnet-32", precision, **{"pipeline.cuts": cuts, "pipeline.schedule": schedule})
+    settings = recipe("alexnet-32", {"precision": precision, "pipeline.cuts": cuts, "pipeline.schedule": schedule})
     (*figures, weights), (*others_figures, others) = pair(trained, settings, tiny)
     *expected_figures, whole = expected[precision]
     assert figures == expected_figures == others_figures  # every rank knows the same losses and errors
@@ -75,7 +74,8 @@ def test_two_ranks_give_the_weights_of_one(
 @pytest.mark.parametrize(("model", "cut", "precision"), NETS_AND_CUTS)
 def test_every_net_may_be_cut_at_each_of_its_cuts(pair: Any, few: Path, tiny: Path, model: str, cut: str, precision: str) -> None:
     folder, batch = (few, 6) if NETS[model].crops[0] > 32 else (tiny, 10)
-    settings = recipe(model, precision, batch_size=batch, **{"pipeline.cuts": [cut], "pipeline.microbatches": 2})
+    pipeline = {"pipeline.cuts": [cut], "pipeline.microbatches": 2}
+    settings = recipe(model, {"precision": precision, "batch_size": batch, **pipeline})
     if (model, precision) not in ONCE:
         ONCE[model, precision] = alone(settings, folder)
     (steps, epochs, weights), (_, _, others) = pair(trained, settings, folder)
@@ -89,8 +89,8 @@ ONCE: dict[tuple[str, str], Trained] = {}
 
 
 def test_three_ranks_give_the_weights_of_one(tiny: Path) -> None:
-    pipeline = {"pipeline.ranks": 3, "pipeline.cuts": ["conv3", "fc6"], "pipeline.microbatches": 3, "batch_size": 9}
-    settings = recipe("alexnet-32", **pipeline, **{"pipeline.schedule": "InterleavedZeroBubble"})
+    pipeline = {"pipeline.ranks": 3, "pipeline.cuts": ["conv3", "fc6"], "pipeline.schedule": "InterleavedZeroBubble"}
+    settings = recipe("alexnet-32", {**pipeline, "pipeline.microbatches": 3, "batch_size": 9})
     *figures, whole = alone(settings, tiny)
     with RankProcesses(3, threads=1) as processes:
         results = processes(trained, settings, tiny)
@@ -117,7 +117,7 @@ def names_and_kind(ranks: Ranks, settings: dict[str, Any]) -> tuple[list[str], s
 
 def test_the_net_keeps_the_names_of_its_parameters_in_every_engine(pair: Any) -> None:
     names = [name for name, _ in net_of("alexnet-32").named_parameters()]
-    settings = recipe("alexnet-32", **{"pipeline.cuts": ["conv3", "fc6", "fc7"], "pipeline.schedule": "Interleaved1F1B"})
+    settings = recipe("alexnet-32", {"pipeline.cuts": ["conv3", "fc6", "fc7"], "pipeline.schedule": "Interleaved1F1B"})
     assert names_and_kind(one_process(), settings) == (names, SingleProcess.__name__)
     (first, kind), (second, other_kind) = pair(names_and_kind, settings)
     assert kind == other_kind == Pipeline.__name__
@@ -131,7 +131,7 @@ def test_one_process_gives_the_gradients_of_the_whole_batch() -> None:
     generator = torch.Generator().manual_seed(0)
     images, rows = torch.randn(8, 3, 28, 28, dtype=torch.float64, generator=generator), torch.arange(8)
     labels = torch.tensor([1, 2, 3, 4, 5, IGNORE, IGNORE, IGNORE])
-    engine = SingleProcess(net, EngineConfig((), "GPipe", 4, torch.float32), torch.device("cpu"))
+    engine = SingleProcess(net, Training.read(recipe("alexnet-32", {"pipeline.microbatches": 4})), torch.device("cpu"))
     stats = engine.forward_backward(Batch(images, labels, rows, 5))
     engine.deferred.form()
     logits = plain(images[:5], rows[:5])
@@ -150,7 +150,7 @@ def test_more_threads_change_the_weights_of_three_steps_in_last_bits_alone(tiny:
     for threads in (1, 2):
         prepare_process(threads)
         ranks = one_process()
-        session = session_of(ranks, recipe("alexnet-32", threads=threads), tiny)
+        session = session_of(ranks, recipe("alexnet-32", {"threads": threads}), tiny)
         assert [epoch.epoch for epoch in session.trainer.fit(Silent(), Checkpoint(None, 0, ranks))] == [1]
         found.append(session.engine.full_state_dict())
     torch.set_num_threads(before)
@@ -168,7 +168,7 @@ def test_a_cut_before_fc6_leaves_the_flattening_to_the_second_stage() -> None:
 
 def test_a_loss_that_is_not_finite_stops_every_rank_before_the_step(pair: Any, tiny: Path) -> None:
     with pytest.raises(AssertionError) as failure:
-        pair(trained, recipe("alexnet-32", lr=1e9), tiny)
+        pair(trained, recipe("alexnet-32", {"lr": 1e9}), tiny)
     said = re.findall(r"UserError: the loss is (?:nan|inf) at step (\d+) .*lr: 1000000000.* is too high", str(failure.value))
     assert len(said) == 2
     assert said[0] == said[1]
@@ -177,14 +177,14 @@ def test_a_loss_that_is_not_finite_stops_every_rank_before_the_step(pair: Any, t
 def test_two_ranks_drop_the_rate_stop_early_and_keep_the_best_epoch_as_one_does(pair: Any, tiny: Path) -> None:
     """At this rate the loss explodes: an early epoch stays the best one, and the others make the rate drop."""
     changes = {"epochs": 9, "keep": "best", "lr_schedule": "plateau", "lr_patience": 1, "early_stop": 3, "lr": 0.1}
-    _, epochs, best = alone(recipe("alexnet-32", **changes), tiny)
-    _, last_epochs, last = alone(recipe("alexnet-32", **(changes | {"keep": "last"})), tiny)
+    _, epochs, best = alone(recipe("alexnet-32", changes), tiny)
+    _, last_epochs, last = alone(recipe("alexnet-32", changes | {"keep": "last"}), tiny)
     errors = [epoch.val_top1_error for epoch in epochs]
     assert epochs[-1].lr < epochs[0].lr  # the rate has dropped
     assert errors.index(min(errors)) == len(errors) - 1 - 3  # the last three epochs brought no gain ...
     assert len(errors) < 9  # ... and ended it
     assert epochs == last_epochs
-    (_, figures, weights), (_, _, others) = pair(trained, recipe("alexnet-32", **changes), tiny)
+    (_, figures, weights), (_, _, others) = pair(trained, recipe("alexnet-32", changes), tiny)
     assert figures == epochs
     assert weights | others == best
     assert best != last

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from alexnet.pipeline import timing
 from alexnet.pipeline.timing import StepTiming, Timer
 
 
@@ -14,7 +13,7 @@ from alexnet.pipeline.timing import StepTiming, Timer
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, which stands still unless it is moved."""
     now = [10.0]
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     return now
 
 

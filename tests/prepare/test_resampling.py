@@ -98,7 +98,7 @@ def weights(extent: int, start: float, side: float, size: int, bits: int) -> NDA
             x = abs(tap + 0.5 - start - (pixel + 0.5) * side / size) / (side / size)
             if x < 2:
                 matrix[pixel, tap] = 1.5 * x**3 - 2.5 * x**2 + 1 if x < 1 else -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-    whole = np.rint(matrix / matrix.sum(1)[:, None] * 2**bits).astype(np.int64)
+    whole: NDArray[np.int64] = np.rint(matrix / matrix.sum(1)[:, None] * 2**bits).astype(np.int64)
     for row in whole:
         row[row.argmax()] += 2**bits - row.sum()
     return whole
@@ -106,15 +106,15 @@ def weights(extent: int, start: float, side: float, size: int, bits: int) -> NDA
 
 def test_all_other_images_are_pillows_own(photograph: Callable[..., Image.Image], encoded: Callable[..., bytes]) -> None:
     large, small = photograph(0, 500, 375), photograph(1, 200, 150)
-    for image, kind, options in [
-        (large, "PNG", {}),
-        (large, "WEBP", {}),
-        (large, "BMP", {}),
-        (large.convert("CMYK"), "JPEG", {}),
-        (small, "JPEG", {}),
-        (photograph(0, 256, 400), "JPEG", {}),
+    for image, kind in [
+        (large, "PNG"),
+        (large, "WEBP"),
+        (large, "BMP"),
+        (large.convert("CMYK"), "JPEG"),
+        (small, "JPEG"),
+        (photograph(0, 256, 400), "JPEG"),
     ]:
-        payload = encoded(image, kind, **options)
+        payload = encoded(image, kind)
         assert np.array_equal(canonical(payload, 256), by_pillow(payload, 256)), (kind, image.mode, image.size)
 
 

@@ -105,7 +105,7 @@ def test_time_spent_waiting_makes_no_item_guilty() -> None:
     items = list(range(3 * CHUNK))
     expected = [(item, 2 * item) for item in items]
     assert flat(in_chunks(double_but_pause, items, workers=2, title="", place=str, limits=Limits(computing=0.3))) == expected
-    with pytest.raises(UserError, match=f"reading {HANGER} took more than 3 s.*run again"):
+    with pytest.raises(UserError, match=f"reading {HANGER} took more than 3 s.*run this again"):
         flat(in_chunks(double_but_wait, items, workers=2, title="", place=str, limits=Limits(waiting=3)))
 
 
@@ -156,7 +156,7 @@ else:  # a worker, which loads this module before it takes what it needs from it
 def test_workers_that_are_starting_when_the_walk_ends_are_silent(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW_START)
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, tmp_path / "slow.py", tmp_path / "mark"]
+    command = [sys.executable, str(tmp_path / "slow.py"), str(tmp_path / "mark")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
 

@@ -4,7 +4,7 @@ import re
 from base64 import b64decode
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -18,13 +18,26 @@ from alexnet.files.whole import read_json, write_json
 from alexnet.input.colors import color_axes
 from alexnet.report import pages, pictures
 
-SHEETS: list[tuple[str, dict[str, Any], str, str, tuple[int, int], int]] = [
-    ("alexnet", {}, "AlexNet", "96 kernels of conv1, 11×11×3", (6, 16), 2),
-    ("alexnet", {"towers": 1}, "AlexNet", "96 kernels of conv1, 11×11×3", (6, 16), 1),
-    ("alexnet-simplified", {}, "Simplified AlexNet", "96 kernels of conv1, 11×11×3", (6, 16), 1),
-    ("alexnet-owt", {}, "torchvision's AlexNet", "64 kernels of conv1, 11×11×3", (8, 8), 1),
-    ("alexnet-32", {}, "AlexNet-32", "48 kernels of conv1, 5×5×3", (6, 8), 2),
-    ("cifar-four-layer", {}, "Four-layer net", "32 kernels of conv1, 5×5×3", (4, 8), 1),
+
+class Sheet(NamedTuple):
+    """What the report shows of the kernels of a net."""
+
+    model: str
+    changes: dict[str, Any]
+    title: str
+    kernels: str
+    grid: tuple[int, int]
+    """Rows and columns."""
+    towers: int
+
+
+SHEETS = [
+    Sheet("alexnet", {}, "AlexNet", "96 kernels of conv1, 11×11×3", (6, 16), 2),
+    Sheet("alexnet", {"towers": 1}, "AlexNet", "96 kernels of conv1, 11×11×3", (6, 16), 1),
+    Sheet("alexnet-simplified", {}, "Simplified AlexNet", "96 kernels of conv1, 11×11×3", (6, 16), 1),
+    Sheet("alexnet-owt", {}, "torchvision's AlexNet", "64 kernels of conv1, 11×11×3", (8, 8), 1),
+    Sheet("alexnet-32", {}, "AlexNet-32", "48 kernels of conv1, 5×5×3", (6, 8), 2),
+    Sheet("cifar-four-layer", {}, "Four-layer net", "32 kernels of conv1, 5×5×3", (4, 8), 1),
 ]
 
 
@@ -58,31 +71,29 @@ def drawn_texts(root: Path, model: str = "alexnet", **changes: Any) -> tuple[str
     return page.text, readme
 
 
-@pytest.mark.parametrize(("model", "changes", "title", "kernels", "grid", "towers"), SHEETS)
-def test_every_net_shows_its_own_kernels(
-    tmp_path: Path, model: str, changes: dict[str, Any], title: str, kernels: str, grid: tuple[int, int], towers: int
-) -> None:
-    for text in drawn_texts(tmp_path, model, **changes):
-        assert f"The {kernels} weights each" in text
-        assert ("first tower" in text) == (towers == 2)
-        assert f"{title} on digits" in text
+@pytest.mark.parametrize("sheet", SHEETS)
+def test_every_net_shows_its_own_kernels(tmp_path: Path, sheet: Sheet) -> None:
+    for text in drawn_texts(tmp_path, sheet.model, **sheet.changes):
+        assert f"The {sheet.kernels} weights each" in text
+        assert ("first tower" in text) == (sheet.towers == 2)
+        assert f"{sheet.title} on digits" in text
     with Image.open(tmp_path / "reports/figures/kernels.png") as picture:
         opaque = np.asarray(picture)[:, :, 3] > 0
-    for axis, count in enumerate(grid):
+    for axis, count in enumerate(sheet.grid):
         edges = np.flatnonzero(np.diff(np.pad(opaque.any(1 - axis).astype(int), 1)))
         assert len(edges) == 2 * count
         assert ((edges[1::2] - edges[::2]) >= 60).all()  # each of them can be seen
         gaps = edges[2::2] - edges[1:-1:2]
         middle = gaps[count // 2 - 1]
-        assert (middle > gaps.min()) == (axis == 0 and towers == 2)
+        assert (middle > gaps.min()) == (axis == 0 and sheet.towers == 2)
 
 
 def test_every_net_is_shown() -> None:
-    assert {model for model, *_ in SHEETS} == NETS.keys()
+    assert {sheet.model for sheet in SHEETS} == NETS.keys()
 
 
 def test_switches_that_depart_from_the_paper_are_named_and_no_others(tmp_path: Path, drawn: Drawn) -> None:
-    switched = {"activation": "tanh", "pool": "plain", "lrn": "off", "towers": 1, "dropout": "off"}
+    switched: dict[str, Any] = {"activation": "tanh", "pool": "plain", "lrn": "off", "towers": 1, "dropout": "off"}
     said = (
         "tanh units, pooling windows that do not overlap, no local response normalisation, no groups and no dropout, trained on"
     )

@@ -114,4 +114,4 @@ def test_a_prediction_is_printed_line_by_line(walked: Path, capsys: pytest.Captu
         printable(name) for name in CLASSES
     }
     assert len(out.splitlines()) == 18
-    assert err == f"error: {printable(images[-1])} cannot be read as an image (No such file or directory); give another file\n"
+    assert err == f"error: {printable(images[-1])} cannot be read as an image (No such file or directory); choose another file\n"

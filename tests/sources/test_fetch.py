@@ -108,9 +108,7 @@ def test_a_folder_that_cannot_be_written_is_named(serve: Callable[..., str], tmp
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))  # fails in the midst of the file, as a full disk does
     try:
-        with pytest.raises(
-            UserError, match=r"some.tar.gz cannot be written into .*downloads \(File too large\).*free some space"
-        ):
+        with pytest.raises(UserError, match=r"some.tar.gz cannot be written into .*downloads \(File too large\).*free some"):
             fetch(archive, tmp_path / "downloads")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

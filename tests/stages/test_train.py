@@ -81,8 +81,8 @@ def test_a_rank_that_the_system_killed_is_told_with_the_likely_reason(tmp_path: 
     (tmp_path / "rank.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
     done = python(tmp_path, "", "-m", "workflow.torchrun", "--nproc-per-node", "1", "rank.py")
     assert done.returncode == 1
-    advice = "most likely memory ran out: free some or take a smaller batch_size, and run this again"
-    assert done.stderr == f"error: rank 0 was ended by SIGKILL; {advice}\n"
+    advice = "most likely the memory was not enough: free some or reduce batch_size, and run this again"
+    assert done.stderr == f"error: rank 0 was killed by SIGKILL; {advice}\n"
 
 
 def torchrun(folder: Path, *before: str, **variables: str) -> subprocess.CompletedProcess[str]:

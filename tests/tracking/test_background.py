@@ -164,7 +164,7 @@ def test_what_mlflow_refuses_for_good_is_dropped_and_the_rest_goes_at_once(
     until(lambda: run._warned)
     run.metrics({"train_loss": float("nan")}, step=1)
     until(lambda: not run._calls and not run._points)
-    assert run._well
+    assert run._answering
     run.end()
     (stored,) = store.runs({"name": "refused"})
     assert (stored.status, stored.steps("train_loss"), stored.found_tags["data_source"]) == ("FINISHED", {1}, "digits")

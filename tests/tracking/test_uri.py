@@ -42,7 +42,7 @@ def add_run(root: Path, name: str) -> str:
     """Add a run with a file, and give its id."""
     stored = Store(root).create(name, {"name": name})
     stored.artifacts(Path(__file__), "reports")
-    return stored._id
+    return str(stored._id)
 
 
 def addresses(root: Path) -> set[str]:
@@ -86,7 +86,7 @@ def test_runs_in_a_copied_repository_have_their_files_there(
 
 def found_id(root: Path, name: str) -> str:
     (stored,) = Store(root).runs({"name": name})
-    return stored._id
+    return str(stored._id)
 
 
 def test_a_repository_may_be_moved_again_and_leaves_no_folder_behind(copied: Path, tmp_path: Path) -> None:

@@ -100,9 +100,11 @@ def test_a_training_may_be_stopped_again_and_again(tiny: Path, tmp_path: Path) -
 
 def test_other_ranks_and_cuts_go_on(pair: Any, tiny: Path, tmp_path: Path) -> None:
     epochs, weights, _ = alone(recipe(), tiny, tmp_path / "whole")
-    two = recipe(**{"pipeline.cuts": ["conv3"], "keep": "last"}) | {"epochs": 3}
-    two["pipeline"] |= {"ranks": 2}
-    other = {**two, "pipeline": two["pipeline"] | {"cuts": ["conv3", "fc6", "fc7"], "schedule": "Interleaved1F1B"}}
+    cuts: list[dict[str, Any]] = [
+        {"pipeline.cuts": ["conv3"]},
+        {"pipeline.cuts": ["conv3", "fc6", "fc7"], "pipeline.schedule": "Interleaved1F1B"},
+    ]
+    two, other = (recipe(**{"pipeline.ranks": 2, **changes}) for changes in cuts)
     root = tmp_path / "parts"
     alone(recipe(), tiny, root, 3)
     first, second = pair(train, two, tiny, root, 6)
@@ -149,7 +151,7 @@ def test_only_what_changes_numbers_makes_another_training(tiny: Path) -> None:
     def fingerprint(**changes: Any) -> str:
         return session_of(one_process(), recipe(**changes), tiny).fingerprint()
 
-    same = [{"pipeline.cuts": ["fc6"]}, {"pipeline.schedule": "GPipe"}, {"machine.workers": 3}]
+    same: list[dict[str, Any]] = [{"pipeline.cuts": ["fc6"]}, {"pipeline.schedule": "GPipe"}, {"machine.workers": 3}]
     others: list[dict[str, Any]] = [{"lr": 0.002}, {"epochs": 4}, {"seed": 1}, {"pipeline.microbatches": 8}, {"mean": "channel"}]
     assert {fingerprint(**changes) for changes in same} == {fingerprint()}
     assert len({fingerprint(**changes) for changes in [{}, *others]}) == len(others) + 1

@@ -12,28 +12,27 @@ from numpy.typing import NDArray
 
 from alexnet.config.training import Training
 from alexnet.input.loader import Batch
-from alexnet.pipeline.engine import EngineConfig
 from alexnet.pipeline.single_process import SingleProcess
 from alexnet.train.optimizers import build_optimizer, set_rate
 
 Array = NDArray[np.float64]
-Update = Callable[[Array, Array, dict[str, Any], float, float, int], Array]
+Update = Callable[[Array, Array, dict[str, Array], float, float, int], Array]
 """From (w, g, what is remembered, rate, decay, step from 1) to the new w."""
 
 
-def papers(w: Array, g: Array, kept: dict[str, Any], rate: float, decay: float, step: int) -> Array:
+def papers(w: Array, g: Array, kept: dict[str, Array], rate: float, decay: float, step: int) -> Array:
     """Section 5: v <- 0.9 v - decay rate w - rate g; w <- w + v."""
     kept["v"] = 0.9 * kept.get("v", 0) - decay * rate * w - rate * g
     return w + kept["v"]
 
 
-def torchs(w: Array, g: Array, kept: dict[str, Any], rate: float, decay: float, step: int) -> Array:
+def torchs(w: Array, g: Array, kept: dict[str, Array], rate: float, decay: float, step: int) -> Array:
     """torch.optim.SGD: v <- 0.9 v + decay w + g; w <- w - rate v."""
     kept["v"] = 0.9 * kept.get("v", 0) + decay * w + g
     return w - rate * kept["v"]
 
 
-def adams(w: Array, g: Array, kept: dict[str, Any], rate: float, decay: float, step: int) -> Array:
+def adams(w: Array, g: Array, kept: dict[str, Array], rate: float, decay: float, step: int) -> Array:
     """Kingma and Ba, algorithm 1, beta1 from ``momentum``; the decay is a part of the gradient."""
     g = g + decay * w
     kept["m"] = 0.9 * kept.get("m", 0) + 0.1 * g
@@ -41,7 +40,7 @@ def adams(w: Array, g: Array, kept: dict[str, Any], rate: float, decay: float, s
     return w - rate * (kept["m"] / (1 - 0.9**step)) / (np.sqrt(kept["v"] / (1 - 0.999**step)) + 1e-8)
 
 
-def adamws(w: Array, g: Array, kept: dict[str, Any], rate: float, decay: float, step: int) -> Array:
+def adamws(w: Array, g: Array, kept: dict[str, Array], rate: float, decay: float, step: int) -> Array:
     """Loshchilov and Hutter: Adam without decay in the gradient; w shrinks by rate times decay."""
     return adams(w, g, kept, rate, 0, step) - rate * decay * w
 
@@ -59,7 +58,7 @@ def ten_steps(**changes: Any) -> tuple[list[Array], list[Array]]:
     parameters = [torch.nn.Parameter(torch.from_numpy(value.copy())) for value in expected]
     optimizer = build_optimizer(dict(zip(("fc8.weight", "fc8.bias"), parameters, strict=True)), settings)
     bias_decay = 0.0005 if settings.bias_decay is None else settings.bias_decay
-    kept: list[dict[str, Any]] = [{}, {}]
+    kept: list[dict[str, Array]] = [{}, {}]
     rate = 0.01
     for step in range(1, 11):
         if step == 6:
@@ -93,12 +92,14 @@ def test_weights_and_their_updates_are_float32_under_bfloat16() -> None:
     """Maps alone are reduced: the logits are near those of float32, the loss is exact for them, and so is the update."""
     images = torch.randn(4, 3, 28, 28, generator=torch.Generator().manual_seed(0))
     batch = Batch(images, torch.arange(4), torch.arange(4), 4)
-    settings = Training.read(settings_of(None, lr=0.01, weight_decay=0.0005))
-    logits: dict[torch.dtype, torch.Tensor] = {}
-    for precision in (torch.float32, torch.bfloat16):
+    logits: dict[str, torch.Tensor] = {}
+    for precision in ("float32", "bfloat16"):
+        settings = Training.read(
+            settings_of(None, lr=0.01, weight_decay=0.0005, precision=precision, **{"pipeline.microbatches": 1})
+        )
         net = net_of("alexnet-32", crop_size=28)
         net.register_forward_hook(lambda *call, precision=precision: logits.update({precision: call[-1].detach()}))
-        engine = SingleProcess(net, EngineConfig((), "GPipe", 1, precision), torch.device("cpu"))
+        engine = SingleProcess(net, settings, torch.device("cpu"))
         loss = engine.forward_backward(batch).loss
         assert loss == F.cross_entropy(logits[precision].float(), batch.labels, reduction="sum").item()
         engine.deferred.form()
@@ -109,5 +110,5 @@ def test_weights_and_their_updates_are_float32_under_bfloat16() -> None:
             assert parameter.grad is not None and parameter.dtype == parameter.grad.dtype == torch.float32
             expected = before[name] - 0.01 * (parameter.grad.double() + 0.0005 * before[name])
             torch.testing.assert_close(parameter.detach().double(), expected, rtol=1e-6, atol=1e-9)
-    difference = (logits[torch.float32] - logits[torch.bfloat16]).abs().max()
-    assert 0 < difference < 0.02 * logits[torch.float32].abs().max()
+    difference = (logits["float32"] - logits["bfloat16"]).abs().max()
+    assert 0 < difference < 0.02 * logits["float32"].abs().max()

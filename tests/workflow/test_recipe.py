@@ -151,7 +151,7 @@ def test_make_exp_gives_an_experiment_of_the_recipes_name_and_settings(repositor
 
     again = make_exp(repository, "RECIPE=cifar10-32,no-lrn", tiny)
     assert again.returncode == 2
-    assert again.stderr.startswith("error: there is an experiment cifar10-32-no-lrn already; name this one with ARGS=")
+    assert again.stderr.startswith("error: there already is an experiment cifar10-32-no-lrn; rename this one with ARGS=")
     assert again.stdout == ""
 
 
@@ -163,7 +163,7 @@ def test_a_queued_experiment_has_the_recipes_name_and_is_refused_a_second_time(r
     assert all(queued["torchvision-1"][switch] is None for switch in ("pool", "lrn", "lrn_scope", "towers"))
     again = make_exp(repository, "RECIPE=torchvision", "QUEUE=1", "ARGS=-S lr=0.001,0.00005")
     assert again.returncode == 2
-    assert again.stderr.startswith("error: torchvision-1 is in the queue already")
+    assert again.stderr.startswith("error: torchvision-1 is already in the queue")
 
 
 def test_make_exp_alone_lists_every_recipe_with_what_it_is(repository: Path) -> None:
@@ -186,7 +186,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("recipes", "more", "words"),
     [
-        ("tanh,no-lm", [], "RECIPE=no-lm: there is no recipe of that name; did you mean no-lrn? `make exp` lists them"),
+        ("tanh,no-lm", [], "RECIPE=no-lm: there is no such recipe; did you mean no-lrn? `make exp` lists them"),
         ("tanh", ["momentun=0.8"], "-S momentun=0.8: unknown setting momentun; did you mean momentum?"),
         ("tanh", ["pipeline.rank=1"], "-S pipeline.rank=1: unknown setting pipeline.rank; did you mean pipeline.ranks?"),
         ("tanh", ["lr=-1"], "RECIPE=tanh -S lr=-1: lr: -1 is not valid: it should be greater than 0"),
@@ -195,7 +195,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (
             "tanh",
             ["data.root=/my (old) photos"],
-            "-S data.root=/my (old) photos: DVC cannot read that; write KEY=VALUE, and quotes",
+            "-S data.root=/my (old) photos: DVC cannot read that; write KEY=VALUE, with quotes",
         ),
         ("tanh", ["lr=0.1,0.2"], "-S lr=0.1,0.2: this makes 2 experiments; queue them with QUEUE=1"),
         ("cifar10-32,simplified", [], "RECIPE=cifar10-32,simplified: crop_size: 224 is larger than preprocess.size: 32"),

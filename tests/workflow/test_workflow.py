@@ -112,7 +112,7 @@ def test_the_model_names_an_image(repository: Path, tmp_path: Path) -> None:
     said = execute(repository, "python", "-m", "alexnet", "predict", str(tmp_path / "text.jpg"), str(image), status=2)
     refusals = [line for line in said.splitlines() if line.startswith("error: ")]
     assert refusals == [
-        f"error: {tmp_path / 'text.jpg'} cannot be read as an image (not a JPEG, PNG, WebP or BMP image); give another file"
+        f"error: {tmp_path / 'text.jpg'} cannot be read as an image (not a JPEG, PNG, WebP or BMP image); choose another file"
     ]
     assert len(said.splitlines()) == 1 + 6  # the good image is answered all the same
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.staged import params_text
 
-from workflow import tables
+from docs import tables
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,6 +38,6 @@ def test_a_changed_table_is_noticed_and_written_anew(
     with pytest.raises(SystemExit) as stopped:
         run(monkeypatch, "--check")
     assert stopped.value.code == 1
-    assert capsys.readouterr().err == "error: docs/settings.md is not up to date; run `python -m workflow.tables`\n"
+    assert capsys.readouterr().err == "error: docs/settings.md is not up to date; run `python -m docs.tables`\n"
     run(monkeypatch)
     assert settings.read_text() == right

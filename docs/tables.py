@@ -12,29 +12,25 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from alexnet.config.check import Settings
 from alexnet.config.nets import NETS
 from alexnet.config.section import flat
 from alexnet.config.sources import SOURCES
 from stages import paths
 from stages.provenance import git
-from workflow.recipe import RECIPES, applied, known, read
+from workflow.recipe import applied, known, read, shipped, title
 
 BLOCK = re.compile(r"(<!-- ([\w-]+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
-REGISTRIES: dict[str, Iterable[str]] = {"model": NETS, "data.source": SOURCES}
-"""Settings whose values are the keys of a registry, which their type does not show."""
 
 
 def main() -> None:
     """Read the command line, then write or check."""
-    parser = argparse.ArgumentParser(prog="python -m workflow.tables", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="python -m docs.tables", description=__doc__, allow_abbrev=False)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a table is not up to date")
     check = parser.parse_args().check
-    for path in (stale := outdated(Path())):
+    for path in (stale := outdated()):
         if check:
-            print(f"error: {path} is not up to date; run `python -m workflow.tables`", file=sys.stderr)
+            print(f"error: {path} is not up to date; run `python -m docs.tables`", file=sys.stderr)
         else:
             path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
             print(f"{path}: updated")
@@ -44,9 +40,9 @@ def main() -> None:
         print(f"note: {paths.PARAMS} has changes that are not staged; the tables show the staged version", file=sys.stderr)
 
 
-def outdated(root: Path) -> list[Path]:
-    """The documents under ``root`` in which a table is not up to date."""
-    documents = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+def outdated() -> list[Path]:
+    """The documents in which a table is not up to date."""
+    documents = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
     return [path for path in documents if (text := path.read_text(encoding="utf-8")) != filled(text)]
 
 
@@ -83,16 +79,15 @@ def sources() -> str:
 
 def recipes() -> str:
     """The recipes, each with its first line."""
-    lines = ((RECIPES / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for name in known())
-    return _table(("Recipe", "What"), zip((f"`{name}`" for name in known()), lines, strict=True))
+    return _table(("Recipe", "What"), ((f"`{name}`", title(name)) for name in known()))
 
 
 def settings() -> str:
     """All settings, in the order of params.yaml."""
     schemas = dict(declared(Settings.model_json_schema()))
     rows = (
-        (f"`{name}`", legal(name, schemas[name]), f"`{_text(value)}`", " ".join(schemas[name]["description"].split()))
-        for name, value in flat(params()).items()
+        (f"`{name}`", legal(schemas[name]), f"`{_text(value)}`", " ".join(schemas[name]["description"].split()))
+        for name, value in flat(shipped()).items()
     )
     return _table(("Setting", "Values", "Shipped", "What"), rows)
 
@@ -133,13 +128,6 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-def params() -> dict[str, Any]:
-    """The shipped settings: git's staged params.yaml, or the file if git has none."""
-    text = git("show", f":./{paths.PARAMS}") or paths.PARAMS.read_text(encoding="utf-8")
-    mapping: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
-    return mapping
-
-
 def declared(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each setting's dotted name and JSON schema."""
     sections = schema["$defs"]
@@ -151,10 +139,8 @@ def declared(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, field
 
 
-def legal(name: str, schema: dict[str, Any]) -> str:
+def legal(schema: dict[str, Any]) -> str:
     """The legal values of a setting, from its JSON schema."""
-    if name in REGISTRIES:
-        return _code(REGISTRIES[name])
     return ", ".join(map(_legal, schema.get("anyOf", [schema])))
 
 
@@ -178,7 +164,7 @@ def _net(name: str, changes: dict[str, Any]) -> Any:
     from alexnet.models.network import Switches
 
     net = NETS[name]
-    settings = applied(params(), (read(net.recipe) if net.recipe else {}) | changes)
+    settings = applied(shipped(), (read(net.recipe) if net.recipe else {}) | changes)
     return build(name, net.classes, Switches.of(settings))
 
 
