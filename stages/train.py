@@ -34,7 +34,7 @@ def main(settings: Params) -> None:
 
     prepare_process(settings.threads)
     with join(settings.pipeline.ranks) as ranks:
-        if ranks is not None:
+        if ranks is not None:  # one GPU for all ranks: only the lead trains
             refuse_emulation(settings.precision, supports_bfloat16(ranks.device))
             train(settings, ranks)
 
@@ -54,7 +54,7 @@ def train(settings: Params, ranks: "Ranks") -> None:
     splits = Shards(paths.SHARDS, "train"), Shards(paths.SHARDS, "val")
     inputs = Inputs(*splits, Eigenbasis.read(paths.EIGENBASIS), np.load(paths.MEAN))
     session = Session(settings, settings.machine, inputs, ranks)
-    require_free_space(Path(), 8 * session.parameters, "the model, with its copy for MLflow,")
+    require_free_space(Path(), 2 * 4 * session.parameters, "the model, with its copy for MLflow,")
     with session.checkpoint(paths.main_repository() / paths.CHECKPOINTS) as checkpoint:
         with ExitStack() as stack:
             lead = Lead(session, checkpoint.token, stack) if ranks.lead else None
@@ -62,7 +62,7 @@ def train(settings: Params, ranks: "Ranks") -> None:
             weights = session.engine.full_state_dict()
             if lead:
                 lead.save(weights, history)
-        # Not before: a Ctrl-C that came while MLflow got the model ends the stage here, and DVC drops what it made.
+        # Only now: Ctrl-C during the upload to MLflow ends the stage above, and DVC drops its outs.
         checkpoint.clear()
 
 
@@ -85,7 +85,7 @@ class Lead:
         self.run.params(flat(checked_params()) | flat({"lineage": session.lineage.model_dump()}))
         # A run that is resumed has the name of the experiment that was stopped.
         self.run.tags(run_tags() | {"data_source": session.lineage.source, "mlflow.runName": run_name()})
-        self.progress = Progress(session.settings.epochs, session.trainer.steps)
+        self.progress = Progress(session.settings.epochs, session.trainer.steps_per_epoch)
         stack.callback(self.progress.bar.close)
 
     def step(self, epoch: int, step: int, count: int, stats: "StepStats", timing: "StepTiming") -> None:

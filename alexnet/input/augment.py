@@ -64,7 +64,7 @@ class Normalization:
     scale: Tensor
     """float32 (3,), divided by after that."""
     padding: int = 0
-    """Pixels of the mean's colour around the square that crops may reach into."""
+    """Pixels around the square that crops may reach into, of the mean's colour: 0 after the subtraction."""
 
     @classmethod
     def of(cls, mean: Tensor, scale: list[float], padding: int, device: torch.device) -> "Normalization":
@@ -74,7 +74,7 @@ class Normalization:
 
     @cached_property
     def padded(self) -> tuple[Tensor, Tensor]:
-        """The mean of the padded square, and its mirror image; the padding is 0 in both the square and the mean."""
+        """The mean of the padded square, and its flip. In both the square and the mean, the padding is 0."""
         mean = F.pad(self.mean, (0, 0, *(4 * [self.padding])))
         return mean, mean.flip(1)
 
@@ -86,7 +86,7 @@ class Normalization:
 
 
 def apply(crops: Iterable[Tensor], views: Views, normalization: Normalization, out: Tensor | None = None) -> Tensor:
-    """Subtract the mean, mirror, add the noise and scale: one image after the other, while the cache holds it.
+    """Subtract the mean, mirror, add the noise and scale: one image at a time, while it is in the cache.
 
     ``crops``: uint8 (side, side, 3), cut from padded squares at the views' places but not yet mirrored. ``out``: float32
     (N, side, side, 3), filled in, on the crops' device; None for a new one. Returns it as (N, 3, side, side).
@@ -110,7 +110,7 @@ def apply(crops: Iterable[Tensor], views: Views, normalization: Normalization, o
 
 
 def apply_together(crops: Tensor, views: Views, normalization: Normalization) -> Tensor:
-    """The same as ``apply``, bit by bit, for all images at once: a GPU prefers few large operations.
+    """The same as ``apply``, bit for bit, for all images at once: a GPU prefers few large operations.
 
     (N, side, side, 3) in, (N, 3, side, side) out.
     """

@@ -95,7 +95,7 @@ class Switches:
         key = 2 * self.seed + number - 6
         return [] if inverted is None else [(f"drop{number}", Dropout(0.5, key, inverted))]
 
-    def values(self, layers: Layers) -> int:
+    def output_size(self, layers: Layers) -> int:
         """How many values an image has after ``layers``."""
         # These keep the shape, and on the meta device they would load torch's compiler, which takes a second.
         keeping = (*ACTIVATIONS.values(), LocalResponseNorm)

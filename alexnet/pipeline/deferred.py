@@ -110,7 +110,7 @@ class _InputGradientOnly(torch.autograd.Function):
 class DeferredGradients:
     """Computes the gradients of a net's weights and biases, always in the same order.
 
-    A convolution's are added up microbatch by microbatch, a fully connected layer's are computed by ``form``.
+    A convolution's are added up microbatch by microbatch, a fully connected layer's by ``compute``.
     """
 
     def __init__(self) -> None:
@@ -133,11 +133,11 @@ class DeferredGradients:
     def take_microbatch(self) -> Callable[[], None]:
         """Call it after the backward pass of each microbatch; it returns a function that computes its gradients later."""
         part, self._running = self._running, []
-        return lambda: self._form(part)
+        return lambda: self._compute(part)
 
     @torch.no_grad()
-    def form(self) -> None:
-        """Compute what is computed once per batch. The optimiser's step may follow."""
+    def compute(self) -> None:
+        """Compute the gradients that are computed once per batch. The optimiser's step may follow."""
         for layer, parts in self._whole.items():
             inputs, gradients = zip(*parts, strict=True)
             _add(layer, *layer.weight_gradients(torch.cat(gradients), torch.cat(inputs)))
@@ -145,7 +145,7 @@ class DeferredGradients:
         self._casts.clear()
 
     @torch.no_grad()
-    def _form(self, part: list[tuple[DeferredLayer, Tensor, Tensor]]) -> None:
+    def _compute(self, part: list[tuple[DeferredLayer, Tensor, Tensor]]) -> None:
         for layer, input, gradient in part:
             if layer.once_per_batch:
                 self._whole.setdefault(layer, []).append((input, gradient))

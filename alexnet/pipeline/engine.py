@@ -58,8 +58,8 @@ class Engine(Protocol):
         """All parameters of the whole net on the CPU, in every process."""
 
 
-def mean_loss(labels: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss of a microbatch as its share of the batch's mean over real rows, so that the shares add up to the mean."""
+def loss_function(labels: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss function of a batch's microbatches: each one's share of the mean over real rows, so that they add up to it."""
     count = (labels != IGNORE).sum()
 
     def loss(logits: Tensor, part: Tensor) -> Tensor:

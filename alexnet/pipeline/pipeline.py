@@ -1,14 +1,14 @@
 """A net cut into stages, the stages spread over ranks, and the schedule that runs them.
 
 Two ranks, one cut, four microbatches, under InterleavedZeroBubble (f: forward, b: backward for the stage's inputs, w: for its
-weights, g: for those whose gradients are computed once per batch, u: the optimiser's update):
+weights, g: weight gradients that are computed once per batch, u: the optimiser's update):
 
     rank 0   f0 f1 .. b0 w0 f2 b1 w1 f3 b2 w2 b3 w3 u  f0 f1 ..
     rank 1   .. f0 b0 f1 b1 w0 f2 b2 w1 f3 b3 w2 w3 g  u  f0 b0 ..
 
 The second rank's last w, g and u fill the time in which it would wait for the first. Whatever the cut and the schedule, each
 microbatch passes the same layers and each weight sums its gradients in the order of the microbatches, so the numbers are
-bitwise those of ``SingleProcess``.
+bitwise those of ``SingleProcess`` (single_process.py).
 """
 
 from typing import cast
@@ -26,14 +26,14 @@ from alexnet.models.numerics import PRECISIONS, autocast
 from alexnet.pipeline.boundary import Stage, boundary_tensors
 from alexnet.pipeline.deferred import defer
 from alexnet.pipeline.distributed import Ranks
-from alexnet.pipeline.engine import StepStats, mean_loss
+from alexnet.pipeline.engine import StepStats, loss_function
 from alexnet.pipeline.timing import TimedStage, Timer
 
 
 def split(net: Network, cuts: tuple[str, ...]) -> list[Network]:
     """The stages of ``net``, cut before each layer named in ``cuts``.
 
-    A flattening right before a cut goes into the stage after it, as no stage may end in a view of its own tensor.
+    A Flatten layer right before a cut goes into the stage after it: some schedules fail if a stage ends in a view.
     """
     layers = list(net.named_children())
     starts = [0]
@@ -76,6 +76,7 @@ class Pipeline:
             stage.timer = self.timer
             stages.append(stage)
         kind = get_schedule_class(pipe.schedule)
+        # The loss is a share of the batch's mean already, so gradients are not divided by the number of microbatches.
         self.schedule: PipelineScheduleSingle | PipelineScheduleMulti = (
             kind(stages, pipe.microbatches, loss_fn=self._loss, scale_grads=False)
             if issubclass(kind, PipelineScheduleMulti)
@@ -87,7 +88,7 @@ class Pipeline:
 
     def forward_backward(self, batch: Batch) -> StepStats:
         self.stages.train()
-        self._mean_loss = mean_loss(batch.labels)
+        self._loss_function = loss_function(batch.labels)
         inputs = (batch.images,) if self.takes_images else ()
         with autocast(self.device, self.precision):
             logits = self.schedule.step(*inputs, target=batch.labels if self.last else None, rows=batch.rows)
@@ -96,7 +97,7 @@ class Pipeline:
     def update(self, optimizer: Optimizer) -> None:
         for stage, deferred in self.deferred.items():
             with self.timer.span("weights", stage):
-                deferred.form()
+                deferred.compute()
         with self.timer.span("update"):
             optimizer.step()
             optimizer.zero_grad()
@@ -104,7 +105,7 @@ class Pipeline:
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> StepStats:
         self.stages.eval()
-        self._mean_loss = mean_loss(batch.labels)
+        self._loss_function = loss_function(batch.labels)
         inputs = (batch.images,) if self.takes_images else ()
         with autocast(self.device, self.precision):
             logits = self.schedule.eval(*inputs, target=batch.labels if self.last else None)
@@ -119,4 +120,4 @@ class Pipeline:
         return whole
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return self._mean_loss(logits, labels)
+        return self._loss_function(logits, labels)

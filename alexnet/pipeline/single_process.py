@@ -11,7 +11,7 @@ from alexnet.input.loader import Batch
 from alexnet.models.network import Network
 from alexnet.models.numerics import PRECISIONS, autocast
 from alexnet.pipeline.deferred import defer
-from alexnet.pipeline.engine import StepStats, mean_loss
+from alexnet.pipeline.engine import StepStats, loss_function
 from alexnet.pipeline.timing import Timer
 
 
@@ -32,7 +32,7 @@ class SingleProcess:
 
     def forward_backward(self, batch: Batch) -> StepStats:
         self.net.train()
-        loss_of, outputs = mean_loss(batch.labels), []
+        loss_of, outputs = loss_function(batch.labels), []
         parts = (tensor.chunk(self.microbatches) for tensor in (cast(Tensor, batch.images), batch.labels, batch.rows))
         with autocast(self.device, self.precision):
             for index, (images, labels, rows) in enumerate(zip(*parts, strict=True)):
@@ -47,7 +47,7 @@ class SingleProcess:
 
     def update(self, optimizer: Optimizer) -> None:
         with self.timer.span("weights", 0):
-            self.deferred.form()
+            self.deferred.compute()
         with self.timer.span("update"):
             optimizer.step()
             optimizer.zero_grad()

@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
     @property
     def place(self) -> str:
-        """The image, for messages."""
+        """The image in messages, and the key by which it is drawn into a split: its wording must not change."""
         return printable(f"{self.path} at byte {self.offset}" if self.offset else self.path)
 
 

@@ -35,7 +35,7 @@ class TrainingImages:
 
 
 class Observer(Protocol):
-    """Whoever follows a training."""
+    """Receives the events of a training."""
 
     def step(self, epoch: int, step: int, count: int, stats: StepStats, timing: StepTiming) -> None:
         """After a step on ``count`` images; ``step`` is counted from 1 over all epochs."""
@@ -63,12 +63,11 @@ class Trainer:
     def __init__(self, engine: Engine, images: TrainingImages, settings: Training, ranks: Ranks, threads: int) -> None:
         """``threads`` decode images, in the rank that takes them."""
         self.engine, self.images, self.settings, self.ranks = engine, images, settings, ranks
-        self.steps = math.ceil(len(images.train) / settings.batch_size)
-        """Of an epoch."""
+        self.steps_per_epoch = math.ceil(len(images.train) / settings.batch_size)
         size = images.normalization.mean.shape[0]
         self.margin = size + 2 * settings.crop_padding - settings.crop_size
         transform = Transform(images.normalization, settings.crop_size) if engine.takes_images else None
-        self.train, self.val = (
+        self.train_loader, self.val_loader = (
             BatchLoader(shards, transform, settings.batch_size, ranks.device, threads) for shards in (images.train, images.val)
         )
 
@@ -92,16 +91,16 @@ class Trainer:
             engine.timer.lap()
             for step, batch in enumerate(engine.timer.waiting(batches), state.steps + 1):
                 stats, due = ranks.from_last(engine.forward_backward(batch), checkpoint.due())
-                number = (epoch - 1) * self.steps + step
+                number = (epoch - 1) * self.steps_per_epoch + step
                 _stop_if_diverged(stats.loss, f"at step {number} (epoch {epoch})", settings)
-                lap = engine.timer.lap()
+                lap = engine.timer.lap()  # before the update: the other ranks may still be computing
                 engine.update(optimizer)
                 sums, timing = sums + stats, timing + lap
                 observer.step(epoch, number, batch.count, stats, lap)
                 if due:
                     checkpoint.save(State(epoch, step, sums, tuple(history)), parameters, optimizer, best)
                     engine.timer.lap()
-            observer.idle(epoch * self.steps, ranks.gather(timing.idle))
+            observer.idle(epoch * self.steps_per_epoch, ranks.gather(timing.idle))
             history.append(self._end_of_epoch(epoch, lr, sums))
             if settings.keep == "best" and kept_epoch(history, "best") == epoch:
                 best = {name: parameter.detach().clone() for name, parameter in parameters.items()}
@@ -118,7 +117,7 @@ class Trainer:
         """Sums over the validation images' centre crops."""
         count = len(self.images.val)
         sums = StepStats()
-        for batch in self.val.epoch(np.arange(count), center_views(count, self.margin)):
+        for batch in self.val_loader.epoch(np.arange(count), center_views(count, self.margin)):
             sums += self.ranks.from_last(self.engine.evaluate(batch))[0]
         return sums
 
@@ -126,8 +125,8 @@ class Trainer:
         """The batches of an epoch after its first ``done``."""
         seed, count, size = self.settings.seed, len(self.images.train), self.settings.batch_size
         views = random_views(seed, epoch, count, self.margin, self.images.flip, self.images.noise)
-        first_row = ((epoch - 1) * self.steps + done) * size
-        return self.train.epoch(order(seed, epoch, count)[done * size :], views, first_row)
+        first_row = ((epoch - 1) * self.steps_per_epoch + done) * size
+        return self.train_loader.epoch(order(seed, epoch, count)[done * size :], views, first_row)
 
     def _end_of_epoch(self, epoch: int, lr: float, train: StepStats) -> Epoch:
         val = self.validate()

@@ -81,7 +81,7 @@ def test_an_epoch_tells_waiting_from_computing_and_leaves_the_validation_out(tin
     clock = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     session = session_of(one_process(), settings_of("cifar10-32", batch_size=8, precision="float32"), tiny)
-    batches, forward_backward, update = session.trainer.train.epoch, session.engine.forward_backward, session.engine.update
+    batches, forward_backward, update = session.trainer.train_loader.epoch, session.engine.forward_backward, session.engine.update
 
     def slowly_fed(*arguments: Any) -> Iterator[Batch]:
         for batch in batches(*arguments):
@@ -96,7 +96,7 @@ def test_an_epoch_tells_waiting_from_computing_and_leaves_the_validation_out(tin
         clock[0] += 5
         update(optimizer)
 
-    monkeypatch.setattr(session.trainer.train, "epoch", slowly_fed)
+    monkeypatch.setattr(session.trainer.train_loader, "epoch", slowly_fed)
     monkeypatch.setattr(session.engine, "forward_backward", slowly_computed)
     monkeypatch.setattr(session.engine, "update", slowly_updated)
     monkeypatch.setattr(session.trainer, "validate", lambda: pytest.fail("the validation is measured"))

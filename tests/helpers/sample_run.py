@@ -32,7 +32,7 @@ KERNELS = {
 
 
 @dataclass(frozen=True)
-class Tested:
+class Predicted:
     """What a test found, with probabilities (images, classes)."""
 
     names: list[str]
@@ -59,14 +59,14 @@ def write_run(root: Path, model: str = "alexnet", classes: int = 10, long_names:
     for folder in (evaluation, root / "models", root / "reports"):
         folder.mkdir(parents=True, exist_ok=True)
     names = [f"n{label:08d} long-named, common | class <{label}>" if long_names else str(label) for label in range(classes)]
-    tested = Tested(names, *(_digits() if classes == 10 else _crowd(classes, rng)))
+    predicted = Predicted(names, *(_digits() if classes == 10 else _crowd(classes, rng)))
     photos = _photos()
     basis = _write_colors(root, photos, size)
-    _write_predictions(evaluation, tested)
-    _write_samples(evaluation, tested, photos, rng, settings["preprocess"])
+    _write_predictions(evaluation, predicted)
+    _write_samples(evaluation, predicted, photos, rng, settings["preprocess"])
     np.save(evaluation / "kernels.npy", _kernels(photos, rng, *KERNELS[model]))
-    errors = {"center": _errors(tested.actual, tested.center), "ten_crop": _errors(tested.actual, tested.average)}
-    _dump(root / "reports/metrics.json", errors | {"images": len(tested.actual), "classes": classes})
+    errors = {"center": _errors(predicted.actual, predicted.center), "ten_crop": _errors(predicted.actual, predicted.average)}
+    _dump(root / "reports/metrics.json", errors | {"images": len(predicted.actual), "classes": classes})
     _write_curves(root / "reports/train.csv", settings, rng)
     card = {
         "format": FORMAT,
@@ -81,7 +81,7 @@ def write_run(root: Path, model: str = "alexnet", classes: int = 10, long_names:
         "settings": numeric_settings(Training.read(settings)) | {"init_from": settings["init_from"]},
         "data": {
             "source": settings["data"]["source"],
-            "images": {"train": 2588, "val": 143, "test": len(tested.actual)},
+            "images": {"train": 2588, "val": 143, "test": len(predicted.actual)},
             "rejects": 2,
             "sha256": {split: f"{index:x}7fb3c19ad04e825" * 4 for index, split in enumerate(("train", "val", "test"))},
         },
@@ -127,8 +127,8 @@ def _errors(actual: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, floa
     }
 
 
-def _write_predictions(folder: Path, tested: Tested) -> None:
-    names, actual, center, average = tested.names, tested.actual, tested.center, tested.average
+def _write_predictions(folder: Path, predicted: Predicted) -> None:
+    names, actual, center, average = predicted.names, predicted.actual, predicted.center, predicted.average
     first, center_first = average.argmax(1), center.argmax(1)
     ranks = 1 + (average > average[np.arange(len(actual)), actual][:, None]).sum(1)
     rows = [
@@ -151,9 +151,9 @@ def _write_predictions(folder: Path, tested: Tested) -> None:
 
 
 def _write_samples(
-    folder: Path, tested: Tested, photos: list[NDArray[Any]], rng: np.random.Generator, preprocess: dict[str, Any]
+    folder: Path, predicted: Predicted, photos: list[NDArray[Any]], rng: np.random.Generator, preprocess: dict[str, Any]
 ) -> None:
-    names, actual, average, pictures = tested.names, tested.actual, tested.average, tested.pictures
+    names, actual, average, pictures = predicted.names, predicted.actual, predicted.average, predicted.pictures
     wrong = np.flatnonzero(average.argmax(1) != actual)
     shown = np.unique(np.concatenate([wrong[:1], np.arange(min(8, len(actual)))]))[:8]
     described = []

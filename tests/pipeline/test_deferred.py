@@ -43,7 +43,7 @@ def test_the_gradients_of_the_weights_are_autograds_however_late_they_are_comput
     assert all(parameter.grad is None for parameter in ours.parameters())
     for compute in later:
         compute()
-    gradients.form()
+    gradients.compute()
     plain(input).square().sum().backward()
     for mine, theirs in zip(ours.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, theirs.grad)
@@ -57,7 +57,7 @@ def test_a_second_batch_adds_to_the_gradients_unless_they_were_dropped() -> None
             net.zero_grad()
         net(input).square().sum().backward()
         gradients.take_microbatch()()
-        gradients.form()
+        gradients.compute()
         (gradient,) = [parameter.grad for name, parameter in net.named_parameters() if name == "layer.weight"]
         assert gradient is not None
         found.append(gradient.clone())
@@ -71,7 +71,7 @@ def test_a_weight_is_cast_once_a_batch_and_anew_in_the_next() -> None:
     first = gradients.cast(weight, torch.bfloat16)
     assert first is gradients.cast(weight, torch.bfloat16)
     assert gradients.cast(weight, torch.float32) is weight
-    gradients.form()
+    gradients.compute()
     with torch.no_grad():
         weight.add_(1)
     assert torch.equal(gradients.cast(weight, torch.bfloat16), weight.bfloat16())
@@ -97,7 +97,7 @@ def test_a_whole_net_has_the_gradients_of_plain_torch_layers() -> None:
     for part, numbers in zip(images.chunk(2), rows.chunk(2), strict=True):
         net(part, numbers).square().sum().backward()
         gradients.take_microbatch()()
-    gradients.form()
+    gradients.compute()
     plain(images, rows).square().sum().backward()
     for (name, mine), theirs in zip(net.named_parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-9, atol=1e-12, msg=name)
@@ -110,7 +110,7 @@ def test_without_gradients_a_deferred_net_gives_what_the_plain_one_does() -> Non
     with torch.no_grad():
         assert torch.equal(net(images), plain(images))
     gradients.take_microbatch()()
-    gradients.form()
+    gradients.compute()
     assert all(parameter.grad is None for parameter in net.parameters())
 
 
@@ -123,7 +123,7 @@ def test_under_autocast_the_layers_compute_in_bfloat16_and_leave_float32_gradien
         logits.float().square().mean().backward()
         expected.float().square().mean().backward()
     gradients.take_microbatch()()
-    gradients.form()
+    gradients.compute()
     assert logits.dtype == torch.bfloat16
     assert torch.equal(logits, expected)
     for (name, mine), theirs in zip(net.named_parameters(), plain.parameters(), strict=True):

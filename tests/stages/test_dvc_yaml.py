@@ -16,7 +16,9 @@ from ruamel.yaml import YAML
 
 from alexnet.config.check import Settings
 from alexnet.config.machine import Machine
+from alexnet.config.nets import NETS
 from alexnet.config.section import Section
+from alexnet.config.sources import SOURCES
 from alexnet.train.fingerprint import CODE
 from stages import paths
 
@@ -121,6 +123,11 @@ def test_deps_cover_every_file_that_a_stage_computes_with_and_no_other(stage: st
     assert "requirements.txt" in STAGES[stage]["deps"]
     assert {path for path in computing(stage) if not any(covers(dep, path) for dep in code(stage))} == set()
     assert {dep for dep in code(stage) if not any(covers(dep, path) for path in computing(stage))} == set()
+
+
+def test_nets_and_sources_count_though_they_are_imported_by_a_name_that_is_put_together() -> None:
+    assert {Path(f"alexnet/sources/{name}.py") for name in SOURCES} <= computing("download")
+    assert {Path(f"alexnet/models/nets/{name.replace('-', '_')}.py") for name in NETS} <= computing("train")
 
 
 def test_what_leaves_no_trace_is_there_and_imported() -> None:

@@ -11,7 +11,7 @@ def layers(classes: int, switches: Switches) -> Layers:
     At 227 the first layer needs no padding. At 224 the three missing pixels on the right and the bottom read as zero, as in
     the authors' code; 55 x 55 maps either way. Source: Krizhevsky, Sutskever, Hinton (2012), section 3.5 and figure 2.
     """
-    missing = 227 - switches.crop_size
+    missing = 227 - switches.crop_size  # legal sizes are in alexnet.config.nets
     return eight_layers(classes, switches, pad=[("pad", nn.ZeroPad2d((0, missing, 0, missing)))] if missing else [])
 
 
@@ -36,7 +36,7 @@ def eight_layers(classes: int, switches: Switches, pad: Layers) -> Layers:
         *switches.max_pool(5),
         ("flatten", nn.Flatten()),
     ]
-    return [*features, *head(switches.values(features), 4096, classes, switches)]
+    return [*features, *head(switches.output_size(features), 4096, classes, switches)]
 
 
 def head(inputs: int, units: int, classes: int, switches: Switches) -> Layers:

@@ -29,4 +29,4 @@ def layers(classes: int, switches: Switches) -> Layers:
         *switches.max_pool(5),
         ("flatten", nn.Flatten()),
     ]
-    return [*features, *head(switches.values(features), 1024, classes, switches)]
+    return [*features, *head(switches.output_size(features), 1024, classes, switches)]

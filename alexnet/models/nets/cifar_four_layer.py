@@ -25,4 +25,4 @@ def layers(classes: int, switches: Switches) -> Layers:
         *switches.average_pool(3),
         ("flatten", nn.Flatten()),
     ]
-    return [*features, ("fc4", nn.Linear(switches.values(features), classes))]
+    return [*features, ("fc4", nn.Linear(switches.output_size(features), classes))]
