@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from helpers.nets import settings_of
+from helpers.nets import meta_net, settings_of
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
@@ -20,15 +20,6 @@ from alexnet.config.training import Training
 from alexnet.files.card import FORMAT
 from alexnet.input.colors import scale_of
 from alexnet.train.fingerprint import numeric_settings
-
-KERNELS = {
-    "alexnet": (96, 11),
-    "alexnet-simplified": (96, 11),
-    "alexnet-owt": (64, 11),
-    "alexnet-32": (48, 5),
-    "cifar-four-layer": (32, 5),
-}
-"""Kernels of conv1 and their side, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +55,8 @@ def write_run(root: Path, model: str = "alexnet", classes: int = 10, long_names:
     basis = _write_colors(root, photos, size)
     _write_predictions(evaluation, predicted)
     _write_samples(evaluation, predicted, photos, rng, settings["preprocess"])
-    np.save(evaluation / "kernels.npy", _kernels(photos, rng, *KERNELS[model]))
+    count, _, side, _ = meta_net(model).get_parameter("conv1.weight").shape
+    np.save(evaluation / "kernels.npy", _kernels(photos, rng, count, side))
     errors = {"center": _errors(predicted.actual, predicted.center), "ten_crop": _errors(predicted.actual, predicted.average)}
     _dump(root / "reports/metrics.json", errors | {"images": len(predicted.actual), "classes": classes})
     _write_curves(root / "reports/train.csv", settings, rng)

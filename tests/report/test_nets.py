@@ -88,8 +88,9 @@ def test_every_net_shows_its_own_kernels(tmp_path: Path, sheet: Sheet) -> None:
         assert (middle > gaps.min()) == (axis == 0 and sheet.towers == 2)
 
 
-def test_every_net_is_shown() -> None:
-    assert {sheet.model for sheet in SHEETS} == NETS.keys()
+@pytest.mark.parametrize("model", NETS)
+def test_every_net_goes_by_its_title(tmp_path: Path, drawn: Drawn, model: str) -> None:
+    assert all(f"{NETS[model].title} on digits" in text for text in texts(tmp_path, drawn, model))
 
 
 def test_switches_that_depart_from_the_paper_are_named_and_no_others(tmp_path: Path, drawn: Drawn) -> None:
