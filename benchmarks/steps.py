@@ -84,10 +84,10 @@ class InMemory(Trainer):
     """The training's own loop over one batch in memory, ``steps`` an epoch."""
 
     def __init__(self, engine: Engine, batch: Batch, steps: int, settings: Training, ranks: Ranks) -> None:
-        self.engine, self.batch, self.steps, self.settings, self.ranks = engine, batch, steps, settings, ranks
+        self.engine, self.batch, self.steps_per_epoch, self.settings, self.ranks = engine, batch, steps, settings, ranks
 
     def _training_batches(self, epoch: int, done: int) -> Iterator[Batch]:
-        return repeat(self.batch, self.steps)
+        return repeat(self.batch, self.steps_per_epoch)
 
 
 def repeated(engine: Engine, settings: Training, ranks: Ranks, classes: int, steps: int | None = None) -> Contender:
