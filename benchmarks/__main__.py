@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = options.parse_args(arguments)
     unknown = [name for name in chosen.names if name not in BENCHES]
     if unknown:
-        options.error(f"{unknown[0]} is no measurement; choose from {', '.join(BENCHES)}")
+        options.error(f"{unknown[0]} is not a measurement; choose from {', '.join(BENCHES)}")
     outcomes = []
     for bench in chosen.names or BENCHES:
         print(f"benchmarks.{bench}", file=sys.stderr, flush=True)

@@ -1,5 +1,6 @@
 """A trained model on disk: safetensors with the weights of the whole net and the mean image."""
 
+import re
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -88,7 +89,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise UserError(f"init_from: {path} cannot be read ({error.strerror or error}); set it to a model's file") from None
     except (SafetensorError, UnpicklingError, RuntimeError, KeyError, AttributeError, TypeError, ValueError, EOFError) as error:
-        why = (str(error) or "it is empty").splitlines()[0][:100]
+        why = re.sub(r"\x1b\[[\d;]*m", "", str(error) or "it is empty").splitlines()[0][:100]  # torch colours its messages
         raise UserError(
             f"init_from: {path} holds no known weights ({why}); use a .safetensors file of this project, or torchvision's "
             "weights of alexnet for alexnet-owt"

@@ -87,7 +87,7 @@ class Timer:
                     return
             yield batch
 
-    def lap(self) -> StepTiming:
+    def timing(self) -> StepTiming:
         """Where the time since the last call went."""
         spans, begun, self._begun = self.take(), self._begun, time.perf_counter()
         data = sum(span.end - span.begin for span in spans if span.what == "data")

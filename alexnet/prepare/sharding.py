@@ -40,7 +40,7 @@ def encode(rows: Sequence[Numbered], spec: SquareSpec, quality: int) -> list[byt
     ]
 
 
-def room(images: int, size: int, quality: int) -> int:
+def estimated_bytes(images: int, size: int, quality: int) -> int:
     """Roughly how many bytes the shards of photographs take."""
     return int(images * size**2 * np.interp(quality, list(BYTES_A_PIXEL), list(BYTES_A_PIXEL.values())))
 
@@ -55,7 +55,7 @@ def write_shards(
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    require_free_space(folder, room(len(manifest.rows), spec.size, quality), "shards")
+    require_free_space(folder, estimated_bytes(len(manifest.rows), spec.size, quality), "shards")
     rejects: list[Reject] = []
     indexes = {split: np.zeros(0, INDEX) for split in SPLITS}
     try:

@@ -88,18 +88,18 @@ class Trainer:
             set_rate(optimizer, lr)
             sums, timing = state.sums, StepTiming()
             batches = self._training_batches(epoch, state.steps)
-            engine.timer.lap()
+            engine.timer.timing()
             for step, batch in enumerate(engine.timer.waiting(batches), state.steps + 1):
                 stats, due = ranks.from_last(engine.forward_backward(batch), checkpoint.due())
                 number = (epoch - 1) * self.steps_per_epoch + step
                 _stop_if_diverged(stats.loss, f"at step {number} (epoch {epoch})", settings)
-                lap = engine.timer.lap()  # before the update: the other ranks may still be computing
+                step_timing = engine.timer.timing()  # before the update: the other ranks may still be computing
                 engine.update(optimizer)
-                sums, timing = sums + stats, timing + lap
-                observer.step(epoch, number, batch.count, stats, lap)
+                sums, timing = sums + stats, timing + step_timing
+                observer.step(epoch, number, batch.count, stats, step_timing)
                 if due:
                     checkpoint.save(State(epoch, step, sums, tuple(history)), parameters, optimizer, best)
-                    engine.timer.lap()
+                    engine.timer.timing()
             observer.idle(epoch * self.steps_per_epoch, ranks.gather(timing.idle))
             history.append(self._end_of_epoch(epoch, lr, sums))
             if settings.keep == "best" and kept_epoch(history, "best") == epoch:

@@ -57,7 +57,7 @@ def test_measurements_by_name_are_printed_and_change_no_page(here: Path, capsys:
     assert not (here / "README.md").exists()
     with pytest.raises(SystemExit, match="2"):
         bench.main(["tinny"])
-    assert "tinny is no measurement; choose from broken, tiny" in capsys.readouterr().err
+    assert "tinny is not a measurement; choose from broken, tiny" in capsys.readouterr().err
 
 
 def test_the_page_names_the_machine_and_versions() -> None:

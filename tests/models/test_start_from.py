@@ -99,7 +99,7 @@ def test_a_file_without_weights_is_refused_and_nothing_in_it_is_run(tmp_path: Pa
     for name in ("harm.pth", "text.safetensors", "empty.pth", "resnet.pth"):
         with pytest.raises(UserError, match=r"init_from: .* holds no known weights .*; use a \.safetensors file") as refusal:
             start_from(tmp_path / name, ours("alexnet-owt"))
-        assert "\n" not in str(refusal.value)
+        assert str(refusal.value).isprintable()
     assert not (tmp_path / "harm").exists()
     with pytest.raises(UserError, match=r"none\.pth cannot be read \(No such file or directory\); set it to a model's file"):
         start_from(tmp_path / "none.pth", ours("alexnet-32"))

@@ -18,7 +18,7 @@ from alexnet.errors import UserError
 from alexnet.input.shards import Shards
 from alexnet.prepare import sharding
 from alexnet.prepare.pixels import square
-from alexnet.prepare.sharding import room, write_shards
+from alexnet.prepare.sharding import estimated_bytes, write_shards
 from alexnet.prepare.squares import SquareSpec
 from alexnet.prepare.workers import MEMORY
 from alexnet.sources.manifest import Manifest, Row
@@ -147,7 +147,7 @@ def test_a_file_larger_than_a_workers_memory_is_a_reject(
 def test_the_room_asked_for_is_about_what_photographs_take(quality: int) -> None:
     photos = [square(photo, 256) for photo in load_sample_images().images]
     taken = sum(len(simplejpeg.encode_jpeg(photo, quality, "RGB", "420", fastdct=False)) for photo in photos)
-    assert room(2, 256, quality) == pytest.approx(taken, rel=0.25)
+    assert estimated_bytes(2, 256, quality) == pytest.approx(taken, rel=0.25)
 
 
 def test_an_image_changed_since_the_scan_stops_the_stage(
