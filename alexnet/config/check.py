@@ -54,12 +54,9 @@ class Settings(Training):
         source, name = self.data.source, self.data.name
         if SOURCES[source].needs_name and not name:
             raise ValueError(f"data.source: {source} needs data.name, the data set, such as Flowers102")
-        if name is not None and not SOURCES[source].needs_name:
-            takes = " or ".join(key for key, spec in SOURCES.items() if spec.needs_name)
-            raise ValueError(
-                f"data.name: {name} is not valid: data.source: {source} is one data set; set data.name to null, "
-                f"or data.source to {takes}"
-            )
+        if name and not SOURCES[source].needs_name:
+            others = " or ".join(f"data.source: {key}" for key, spec in SOURCES.items() if spec.needs_name)
+            raise ValueError(f"data.name: {name} is not valid with data.source: {source}; set it to null, or set {others}")
 
     def _check_net(self) -> None:
         net = NETS[self.model]

@@ -71,8 +71,7 @@ def test_the_shipped_settings_are_legal(shipped: Callable[[], Params]) -> None:
         ({"data__source": "torchvision"}, "data.source: torchvision needs data.name, the data set, such as Flowers102"),
         (
             {"data__name": "Flowers102"},
-            "data.name: Flowers102 is not valid: data.source: digits is one data set; set data.name to null, or data.source "
-            "to torchvision",
+            "data.name: Flowers102 is not valid with data.source: digits; set it to null, or set data.source: torchvision",
         ),
         ({"data__val_fraction": 1}, "data.val_fraction: 1 is not valid"),
         ({"preprocess__size": 200}, "crop_size: 227 is larger than preprocess.size: 200"),

@@ -13,6 +13,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,26 @@ def test_the_out_is_the_same_bytes_every_time(
     assert (collect("Flowers102"), (tmp_path / "data/raw/Flowers102.tar").read_bytes()) == first
     with tarfile.open(tmp_path / "data/raw/Flowers102.tar") as archive:
         assert len(archive.getnames()) == 12
+
+
+def test_what_an_interrupted_run_has_unpacked_is_not_taken_for_the_whole(
+    tmp_path: Path,
+    flowers: tuple[Files, Answer],
+    put: Callable[..., None],
+    collect: Callable[[str], Manifest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def half(source: str, place: str, compression: str | None) -> None:
+        with tarfile.open(source) as archive:
+            archive.extractall(place, archive.getmembers()[:6], filter="data")
+        raise KeyboardInterrupt
+
+    put("Flowers102", flowers[0])
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setitem(torchvision.datasets.utils._ARCHIVE_EXTRACTORS, ".tar", half)
+        collect("Flowers102")
+    assert list((tmp_path / "data/raw").iterdir()) == []
+    assert contents(collect("Flowers102"), tmp_path) == flowers[1]
 
 
 def test_dtd_has_its_first_partition(
@@ -445,8 +466,6 @@ def test_another_name_is_rejected_in_one_line_that_says_what_to_set(
 
 
 def test_every_set_is_torchvisions_takes_these_arguments_and_lists_paths_if_it_says_so() -> None:
-    from inspect import signature
-
     for name, spec in source.SETS.items():
         parameters = signature(getattr(torchvision.datasets, name)).parameters
         assert name in torchvision.datasets.__all__
@@ -454,6 +473,11 @@ def test_every_set_is_torchvisions_takes_these_arguments_and_lists_paths_if_it_s
         assert {key for arguments in spec.splits.values() for key in arguments} <= parameters.keys()
         assert ("loader" in parameters) == spec.loader
     assert set(torchvision.datasets.__all__) >= source.ELSEWHERE.keys()
+
+
+def test_the_guide_lists_every_set() -> None:
+    guide = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
+    assert [name for name in source.SETS if f"`{name}`" not in guide] == []
 
 
 def test_stanford_cars_are_read_from_files_put_there_by_hand(
