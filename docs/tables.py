@@ -71,10 +71,15 @@ def nets() -> str:
 def sources() -> str:
     """The registry of sources."""
     rows = (
-        (f"`{name}`", source.title[0].upper() + source.title[1:], "required" if source.needs_root else "not used")
+        (
+            f"`{name}`",
+            source.title[0].upper() + source.title[1:],
+            "required" if source.needs_root else "not used",
+            "required" if source.needs_name else "must be null",
+        )
         for name, source in SOURCES.items()
     )
-    return _table(("`data.source`", "Images", "`data.root`"), rows)
+    return _table(("`data.source`", "Images", "`data.root`", "`data.name`"), rows)
 
 
 def recipes() -> str:

@@ -24,7 +24,7 @@ def main(params: Params) -> None:
     found = collect(params.data, params.seed, main=paths.main_repository(), raw=paths.RAW)
     manifest.write(paths.RAW, found)
     counts = ", ".join(f"{len(found.of_split(split))} {split}" for split in manifest.SPLITS)
-    print(f"download: {len(found.classes)} classes, {counts} images of {params.data.source}", file=sys.stderr)
+    print(f"download: {len(found.classes)} classes, {counts} images of {params.data.name or params.data.source}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ class Settings(Training):
         """Check the settings against each other; pydantic turns the ``ValueError`` into the user's line."""
         if SOURCES[self.data.source].needs_root and not self.data.root:
             raise ValueError(f"data.source: {self.data.source} needs data.root, the folder with the images")
+        self._check_name()
         self._check_net()
         if self.crop_size > self.preprocess.size + 2 * self.crop_padding:
             padded = f" with crop_padding: {self.crop_padding}" if self.crop_padding else ""
@@ -48,6 +49,14 @@ class Settings(Training):
             )
         self._check_pipeline()
         return self
+
+    def _check_name(self) -> None:
+        source, name = self.data.source, self.data.name
+        if SOURCES[source].needs_name and not name:
+            raise ValueError(f"data.source: {source} needs data.name, the data set, such as Flowers102")
+        if name and not SOURCES[source].needs_name:
+            others = " or ".join(f"data.source: {key}" for key, spec in SOURCES.items() if spec.needs_name)
+            raise ValueError(f"data.name: {name} is not valid with data.source: {source}; set it to null, or set {others}")
 
     def _check_net(self) -> None:
         net = NETS[self.model]

@@ -15,6 +15,8 @@ class Source(Section):
 
     source: Literal[tuple(SOURCES)]  # type: ignore[valid-type]
     """Where the images come from."""
+    name: str | None
+    """The data set (`torchvision` only), by the name of its class in torchvision, such as `Flowers102`."""
     root: str | None
     """Folder with the images (`folder` and `imagenet` only); a relative path is relative to the repository."""
     val_fraction: Fraction

@@ -11,12 +11,15 @@ class SourceSpec:
     """Its name in a sentence."""
     needs_root: bool = False
     """Whether ``data.root`` must name the folder that holds it."""
+    needs_name: bool = False
+    """Whether ``data.name`` must say which of several data sets it is."""
 
 
 SOURCES = {
     "digits": SourceSpec("digits"),
     "cifar10": SourceSpec("CIFAR-10"),
     "imagenette": SourceSpec("Imagenette"),
+    "torchvision": SourceSpec("a data set of torchvision", needs_name=True),
     "imagenet": SourceSpec("ImageNet", needs_root=True),
     "folder": SourceSpec("your own images", needs_root=True),
 }

@@ -61,7 +61,8 @@ class Training(Section):
     scale: Literal[255, "unit"]
     """Pixels on the 0–255 scale, or divided by each channel's standard deviation."""
     flip: bool | None
-    """Mirror images at random in training and in the ten crops; null for the source's own (false for digits, else true)."""
+    """Mirror images at random in training and in the ten crops; null for the source's own: false for digits, text and
+    traffic signs, else true."""
     color_noise: AtLeastZero
     """Standard deviation of the random weights on the RGB eigenvectors; 0 for no colour noise."""
     color_noise_scale: Literal["stdev", "eigenvalues"]

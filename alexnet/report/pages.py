@@ -90,7 +90,7 @@ def gather(inputs: ReportInputs, drawn: dict[str, str | bytes]) -> dict[str, Any
     return {
         "card": card,
         "net": NETS[card.net],
-        "source": SOURCES[card.data.source].title,
+        "source": _title(card.data.source),
         "departures": words.departures(card),
         "disturbances": words.disturbances(card),
         "margin": words.margin(card),
@@ -120,10 +120,17 @@ def gather(inputs: ReportInputs, drawn: dict[str, str | bytes]) -> dict[str, Any
     }
 
 
+def _title(recorded: str) -> str:
+    """A source as the card has it, in a sentence: Flowers102 if that is ``torchvision/Flowers102``."""
+    source, _, name = recorded.partition("/")
+    return name or SOURCES[source].title
+
+
 def _settings_of_the_images(inputs: ReportInputs) -> dict[str, Any]:
     """By their names in params.yaml; the quality is read from a test image."""
     quality = pictures.jpeg_quality(inputs.samples[0].jpeg) if inputs.samples else None
-    known = {"data.source": inputs.card.data.source, "preprocess.size": inputs.card.size}
+    source, _, name = inputs.card.data.source.partition("/")
+    known = {"data.source": source} | ({"data.name": name} if name else {}) | {"preprocess.size": inputs.card.size}
     return known if quality is None else known | {"preprocess.quality": quality}
 
 

@@ -27,7 +27,7 @@ def collect(settings: Source, seed: int, *, main: Path, raw: Path) -> Manifest:
         rows = limit(rows, settings.limit, seed, found.classes)
     rows.sort(key=lambda row: (SPLITS.index(row.split), row.path, row.offset))
     return Manifest(
-        source=settings.source,
+        source=f"{settings.source}/{settings.name}" if settings.name else settings.source,
         classes=found.classes,
         mirror=found.mirror,
         pixels=found.pixels,

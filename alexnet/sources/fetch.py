@@ -18,11 +18,13 @@ from alexnet.files.whole import whole_file
 
 @dataclass(frozen=True)
 class Archive:
-    """A gzipped tar on the network."""
+    """A file on the network, in most cases a gzipped tar."""
 
     url: str
-    md5: str
-    bytes: int
+    md5: str | None
+    """None if no checksum of it is known."""
+    bytes: int = 0
+    """Its size, 0 if that is not known."""
 
     @property
     def name(self) -> str:
@@ -45,11 +47,13 @@ def fetch(archive: Archive, downloads: Path) -> Path:
     try:
         downloads.mkdir(parents=True, exist_ok=True)
         require_free_space(downloads, archive.bytes, archive.name)
-        pooch.retrieve(archive.url, f"md5:{archive.md5}", archive.name, downloads, downloader=loader)
+        checksum = f"md5:{archive.md5}" if archive.md5 else None
+        pooch.retrieve(archive.url, checksum, archive.name, downloads, downloader=loader)
     except (RequestException, ValueError) as error:
+        checked = f" (md5 {archive.md5})" if archive.md5 else ""
         raise UserError(
             f"{archive.name} could not be fetched from {archive.url} ({_reason(error)}); "
-            f"put the file (md5 {archive.md5}) into {downloads} and run `dvc repro` again"
+            f"put the file{checked} into {downloads} and run `dvc repro` again"
         ) from None
     except OSError as error:
         raise UserError(
@@ -76,6 +80,8 @@ def unpack(path: Path, raw: Path) -> Path:
 
 
 def _verify(path: Path, archive: Archive) -> None:
+    if archive.md5 is None:
+        return
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "md5").hexdigest()
     if found != archive.md5:

@@ -94,6 +94,7 @@ class Manifest:
     """All images of a source, in the order of split, path, offset; a row's index is the image's number from here on."""
 
     source: str
+    """Its name, and for torchvision that of the data set: ``torchvision/Flowers102``."""
     classes: list[str]
     """Names, in label order."""
     mirror: bool

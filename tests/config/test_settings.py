@@ -68,6 +68,11 @@ def test_the_shipped_settings_are_legal(shipped: Callable[[], Params]) -> None:
         ({"precision": "float16"}, "precision: float16 is not valid: it should be 'float32' or 'bfloat16'"),
         ({"data": 3}, "data: 3 is not valid"),
         ({"data__source": "folder"}, "data.source: folder needs data.root"),
+        ({"data__source": "torchvision"}, "data.source: torchvision needs data.name, the data set, such as Flowers102"),
+        (
+            {"data__name": "Flowers102"},
+            "data.name: Flowers102 is not valid with data.source: digits; set it to null, or set data.source: torchvision",
+        ),
         ({"data__val_fraction": 1}, "data.val_fraction: 1 is not valid"),
         ({"preprocess__size": 200}, "crop_size: 227 is larger than preprocess.size: 200"),
         ({"pipeline__microbatches": 3}, "pipeline.microbatches: 3 does not divide batch_size: 128"),

@@ -25,7 +25,8 @@ def settings() -> Callable[..., Source]:
 
     def make(**changes: object) -> Source:
         return Source.model_validate(
-            {"source": "folder", "root": "images", "val_fraction": 0.2, "test_fraction": 0.2, "limit": None, "blends": 2}
+            {"source": "folder", "name": None, "root": "images", "val_fraction": 0.2, "test_fraction": 0.2}
+            | {"limit": None, "blends": 2}
             | changes
         )
 

@@ -200,6 +200,17 @@ def test_settings_of_the_images_are_listed(tmp_path: Path, drawn: Drawn, quality
         assert re.search(rf"{name}\s*{value}\s", page)
 
 
+def test_a_data_set_of_torchvision_is_called_by_its_name(tmp_path: Path, drawn: Drawn) -> None:
+    write_run(tmp_path)
+    card = read_json(tmp_path / "models/alexnet.json")
+    write_json(tmp_path / "models/alexnet.json", card | {"data": card["data"] | {"source": "torchvision/Flowers102"}})
+    page, readme = words_of(tmp_path, drawn)
+    assert "AlexNet on Flowers102: " in readme.splitlines()[0]
+    for text in (page, readme):
+        assert re.search(r"data\.name\W*Flowers102\W", text)
+        assert re.search(r"data\.source\W*torchvision\W", text)
+
+
 def test_rate_that_falls_each_epoch_is_told_and_not_marked(tmp_path: Path) -> None:
     assert all(
         "The learning rate fell along half a cosine, from 0.01" in text for text in drawn_texts(tmp_path, lr_schedule="cosine")

@@ -26,7 +26,8 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
     for name in ("one", "again"):
         settings = Source.model_validate(
-            {"source": "digits", "root": None, "val_fraction": 0.1, "test_fraction": 0.2, "limit": None, "blends": 2}
+            {"source": "digits", "name": None, "root": None, "val_fraction": 0.1, "test_fraction": 0.2}
+            | {"limit": None, "blends": 2}
         )
         manifest.write(folder / name, collect_source(settings, 0, main=folder, raw=folder / name))
     return folder

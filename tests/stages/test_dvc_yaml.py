@@ -223,7 +223,7 @@ def test_a_stage_reads_every_key_that_its_section_names(tmp_path: Path, monkeypa
     assert os.listdir(tmp_path / "models")
 
 
-ELSEWHERE = {"Source.root", "Pipeline.cuts", "Pipeline.schedule", "Training.lr_milestones", "Training.lr_step"}
+ELSEWHERE = {"Source.root", "Source.name", "Pipeline.cuts", "Pipeline.schedule", "Training.lr_milestones", "Training.lr_step"}
 """Read by other sources and schedules, and where there are several ranks; this test's training has one."""
 
 

@@ -14,7 +14,20 @@ from alexnet.files.whole import sha256_of
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [*(f"stages.{stage}" for stage in ("download", "pca", "preprocess", "train", "evaluate", "report")), "workflow.check"]
-LARGE = {"PIL", "dvc", "jinja2", "matplotlib", "mlflow", "numpy", "pandas", "requests", "scipy", "sklearn", "torch"}
+LARGE = {
+    "PIL",
+    "dvc",
+    "jinja2",
+    "matplotlib",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "requests",
+    "scipy",
+    "sklearn",
+    "torch",
+    "torchvision",
+}
 """Libraries that take a tenth of a second or more to import."""
 
 
