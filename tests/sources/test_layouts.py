@@ -203,7 +203,7 @@ def test_links_in_a_circle_or_to_the_same_images_list_none_twice(
     (images / "train/cat/00.jpg").rename(images / "train/cat/real/00.jpg")
     (images / "train/cat/01.jpg").rename(elsewhere / "deep/01.jpg")
     whole = len(found().rows)
-    links = {
+    links: dict[Path, str | Path] = {
         images / "train/cat/all": "..",
         images / "train/cat/again": "real",
         images / "train/cat/b": elsewhere / "deep",
