@@ -21,7 +21,7 @@ def main(params: Params) -> None:
     from alexnet.sources import manifest
     from alexnet.sources.collect import collect
 
-    found = collect(params.data, params.seed, main=paths.main_repository(), raw=paths.RAW)
+    found, omissions = collect(params.data, params.seed, main=paths.main_repository(), raw=paths.RAW)
     manifest.write(paths.RAW, found)
     counts = ", ".join(f"{len(found.of_split(split))} {split}" for split in manifest.SPLITS)
     print(f"download: {len(found.classes)} classes, {counts} images of {params.data.name or params.data.source}", file=sys.stderr)

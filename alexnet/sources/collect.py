@@ -7,13 +7,13 @@ from alexnet.config.data import Source
 from alexnet.errors import UserError
 from alexnet.names import printable
 from alexnet.sources.hashes import hashed
-from alexnet.sources.listing import Request, SourceListing
+from alexnet.sources.listing import Omissions, Request, SourceListing
 from alexnet.sources.manifest import SPLITS, Manifest
 from alexnet.sources.split import complete, limit
 
 
-def collect(settings: Source, seed: int, *, main: Path, raw: Path) -> Manifest:
-    """Fetch what the source needs into ``raw`` and list its images, divided, limited and hashed.
+def collect(settings: Source, seed: int, *, main: Path, raw: Path) -> tuple[Manifest, Omissions]:
+    """Fetch what the source needs into ``raw`` and list its images, divided, limited and hashed; also what was left out.
 
     ``main`` is the folder where a relative ``data.root`` starts and where ``downloads/`` lies. Raises ``UserError``.
     """
@@ -34,3 +34,4 @@ def collect(settings: Source, seed: int, *, main: Path, raw: Path) -> Manifest:
         root=None if found.folder == raw else settings.root,
         rows=hashed(rows, found.folder),
     )
+    return manifest, found.omissions

@@ -1,31 +1,47 @@
-"""Your own folder: ``train/<class>/*``, and optionally ``val/`` and ``test/`` in the same way."""
+"""Your own folder: ``train/<class>/*``, and optionally ``val/`` and ``test/`` in the same way or as in Tiny ImageNet."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from alexnet.errors import UserError
 from alexnet.names import printable
-from alexnet.sources.listing import Request, SourceListing
+from alexnet.sources.listing import Omissions, Request, SourceListing
 from alexnet.sources.manifest import Row, rooted
+from alexnet.sources.scan import EXTENSIONS, class_folders, count_strays, images_below, subfolders
+from alexnet.sources.wordnet import WNID, class_names, read_names
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+"""The names that the folder of a split may have; the first that is there is used."""
 
 
 def find(request: Request) -> SourceListing:
-    """List the images below each class folder; hidden files and other kinds of files are ignored.
+    """List the images below each class folder, and what is left out.
 
     Raises ``UserError`` if a folder is missing or empty, or a class is not in train.
     """
     root = existing_root(request)
-    if not (root / "train").is_dir():
-        raise UserError(f"data.root: {root} has no folder train; put the images into train/<class>/ in it")
-    classes = class_folders(root / "train")
+    folders = _split_folders(root)
+    if "train" not in folders:
+        inner = [name for name in subfolders(root) if (root / name / "train").is_dir()]
+        remedy = f"set data.root to {root / inner[0]}, which has one" if inner else "put the images into train/<class>/ in it"
+        raise UserError(f"data.root: {root} has no folder train; {printable(remedy)}")
+    omissions = Omissions()
+    name_unused(root, [folder.name for folder in folders.values()], omissions)
+    classes = class_folders(folders["train"])
     rows: list[Row] = []
-    for split in ("train", "val", "test"):
-        if (root / split).is_dir():
-            rows += _split(root, split, classes)
-    return SourceListing(classes, rows, root)
+    for split, folder in folders.items():
+        if _is_annotated(folder, classes):
+            found = _annotated(folder, classes, omissions)
+        elif split == "test" and _is_unlabelled(folder, classes):
+            why = "no folder in it is a class; test images are taken from train"
+            omissions.lines.append(f"{printable(folder)} is not used, as {why}")
+            continue
+        else:
+            found = _labelled(folder, classes, omissions)
+        rows += (Row(split, label, image.relative_to(root).as_posix()) for label, image in found)
+    if all(WNID.fullmatch(name) for name in classes) and (root / "words.txt").is_file():
+        classes = class_names(classes, read_names(root / "words.txt"))
+    return SourceListing(classes, rows, root, omissions=omissions)
 
 
 def existing_root(request: Request) -> Path:
@@ -36,49 +52,64 @@ def existing_root(request: Request) -> Path:
     return root
 
 
-def class_folders(folder: Path) -> list[str]:
-    """The names of the class folders, sorted: the label order. Raises ``UserError`` if there are none."""
-    try:
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-    except OSError as error:
-        raise UserError(f"{folder} cannot be read ({error.strerror}); fix its permissions") from None
-    if not names:
-        raise UserError(f"{folder} has no class folders; put the images of each class into a folder with its name there")
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise UserError(f"{folder} has a class whose name is not UTF-8: {name!r}; rename it") from None
-    return names
+def name_unused(root: Path, used: list[str], omissions: Omissions) -> None:
+    """Add a line with the folders in ``root`` that are not ``used``, if there are any."""
+    unused = [name for name in subfolders(root) if name not in used]
+    if unused:
+        shown = ", ".join(unused[:5]) + (f" and {len(unused) - 5} more" if len(unused) > 5 else "")
+        omissions.lines.append(f"not used in {printable(root)}: {printable(shown)}")
 
 
-def images_below(folder: Path) -> Iterator[Path]:
-    """The image files in ``folder`` and below, by extension, sorted; links to files are followed.
-
-    Hidden files are left out, and so are pipes, sockets and devices, which would block.
-    """
-    for place, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(place, name)
-            # What does not exist is a broken link: it is listed, and rejected by name when it is read.
-            if name.lower().endswith(EXTENSIONS) and not name.startswith(".") and (path.is_file() or not path.exists()):
-                yield path
+def _split_folders(root: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for split, names in FOLDERS.items():
+        for name in names:
+            folder = root / name
+            if folder.is_symlink() and not folder.exists():
+                raise UserError(f"{folder} is a link to nowhere; fix or remove it")
+            if folder.is_dir():
+                found.setdefault(split, folder)
+    return found
 
 
-def _split(root: Path, split: str, classes: list[str]) -> Iterator[Row]:
-    for name in class_folders(root / split):
+def _is_annotated(folder: Path, classes: list[str]) -> bool:
+    return _annotations(folder).is_file() and (folder / "images").is_dir() and "images" not in classes
+
+
+def _annotations(folder: Path) -> Path:
+    return folder / f"{folder.name}_annotations.txt"
+
+
+def _annotated(folder: Path, classes: list[str], omissions: Omissions) -> Iterator[tuple[int, Path]]:
+    # Tiny ImageNet's val: a line for each file in images/, its name and class and a box, with tabs between them.
+    lines = _annotations(folder).read_text("utf-8", "surrogateescape").splitlines()
+    names = {fields[0]: fields[1] for line in lines if len(fields := line.split("\t")) > 1}
+    labels = {name: label for label, name in enumerate(classes)}
+    for image in images_below(folder / "images", omissions):
+        if image.name not in names:
+            raise UserError(f"{printable(image)} has no line in {_annotations(folder).name}; add one, or remove the image")
+        if (label := labels.get(names[image.name])) is None:
+            # Only some of the classes were kept in train.
+            omissions.files["of a class that train lacks"] += 1
+        else:
+            yield label, image
+
+
+def _is_unlabelled(folder: Path, classes: list[str]) -> bool:
+    names = subfolders(folder)
+    return len(names) <= 1 and not set(names) & set(classes)
+
+
+def _labelled(folder: Path, classes: list[str], omissions: Omissions) -> Iterator[tuple[int, Path]]:
+    count_strays(folder, omissions)
+    for name in class_folders(folder):
         if name not in classes:
             shown = printable(name)
-            raise UserError(f"{root / split} has the class {shown}, which train lacks; add train/{shown} or remove it")
-        images = list(images_below(root / split / name))
+            raise UserError(f"{folder} has the class {shown}, which train lacks; add train/{shown} or remove it")
+        images = list(images_below(folder / name, omissions))
         if not images:
-            place = printable(root / split / name)
+            place = printable(folder / name)
             raise UserError(
                 f"class {printable(name)} is empty: {place} has no {', '.join(EXTENSIONS)} file; add some or remove it"
             )
-        yield from (Row(split, classes.index(name), image.relative_to(root).as_posix()) for image in images)
-
-
-def _refuse(error: OSError) -> None:
-    raise UserError(f"{printable(error.filename)} cannot be read ({error.strerror}); fix its permissions") from None
+        yield from ((classes.index(name), image) for image in images)

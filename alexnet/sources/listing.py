@@ -1,9 +1,11 @@
 """What a source is asked, and what it answers."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from alexnet.config.data import Source
+from alexnet.names import printable
 from alexnet.sources.manifest import Row
 
 
@@ -25,6 +27,22 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Omissions:
+    """What a source found in a user's folder and does not use."""
+
+    files: Counter[str] = field(default_factory=Counter)
+    """How many of each kind: ``.gif``, ``without extension``."""
+    lines: list[str] = field(default_factory=list)
+    """Whole folders, a sentence each."""
+
+    def summary(self, most: int = 8) -> str:
+        """``3 .gif, 1 .txt``, the most frequent kinds first; empty if no file was left out."""
+        kinds = sorted(self.files.items(), key=lambda kind: (-kind[1], kind[0]))
+        rest = sum(count for _, count in kinds[most:])
+        return ", ".join([f"{count} {printable(kind)}" for kind, count in kinds[:most]] + [f"{rest} others"] * bool(rest))
+
+
+@dataclass(frozen=True)
 class SourceListing:
     """The images of a source. ``rows`` are without hashes; a source without test or val images has all of them in train."""
 
@@ -37,3 +55,5 @@ class SourceListing:
     """How images are stored: see ``Manifest``."""
     mirror: bool = True
     """Whether a mirrored image is still of its class."""
+    omissions: Omissions = field(default_factory=Omissions)
+    """What was left out."""

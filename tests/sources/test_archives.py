@@ -60,7 +60,7 @@ def collect(
     def run(source: ModuleType, archive: Archive) -> Manifest:
         name = source.__name__.rpartition(".")[2]
         monkeypatch.setattr(source, "ARCHIVE", archive)
-        return collect_source(settings(source=name, root=None), 0, main=tmp_path, raw=tmp_path / "data/raw")
+        return collect_source(settings(source=name, root=None), 0, main=tmp_path, raw=tmp_path / "data/raw")[0]
 
     return run
 
@@ -200,6 +200,54 @@ def test_imagenet_in_tars_is_imagenet_extracted(
         (extracted / "val" / wnid).mkdir(exist_ok=True)
         (extracted / "val" / name).rename(extracted / "val" / wnid / name)
     assert listing(extracted, settings) == (classes, expected)
+
+
+@pytest.fixture
+def from_kaggle(tmp_path: Path, extracted: Path, imagenet_files: Files) -> Path:
+    """The same as Kaggle hands it out: without the development kit, and with an unlabelled test."""
+    place = tmp_path / "kaggle/ILSVRC/Data/CLS-LOC"
+    (place / "test").mkdir(parents=True)
+    (place / "test/ILSVRC2012_test_00000001.JPEG").write_bytes(b"unlabelled")
+    for folder in ("train", "val"):
+        (extracted / folder).rename(place / folder)
+    boxes = [f"{wnid} 85 1 499 272 {wnid} 1 2 3 4 " for wnid in list(WNIDS) * 2]
+    rows = "".join(f"{name.removesuffix('.JPEG')},{box}\n" for name, box in zip(imagenet_files[1], boxes, strict=True))
+    (tmp_path / "kaggle" / imagenet.SOLUTION).write_text(f"ImageId,PredictionString\n{rows}")
+    (tmp_path / "kaggle" / imagenet.NAMES).write_text("".join(f"{wnid} {words}\n" for wnid, words in WNIDS.items()))
+    return tmp_path / "kaggle"
+
+
+def test_imagenet_from_kaggle_is_imagenet(packed: Path, from_kaggle: Path, settings: Callable[..., Source]) -> None:
+    assert listing(from_kaggle, settings) == listing(packed, settings)
+    assert found_in(from_kaggle, settings).omissions.lines == [f"not used in {from_kaggle}/ILSVRC/Data/CLS-LOC: test"]
+    # With Kaggle's texts beside the folders that are in ILSVRC.
+    for name in (imagenet.SOLUTION, imagenet.NAMES):
+        (from_kaggle / name).rename(from_kaggle / "ILSVRC" / name)
+    assert listing(from_kaggle / "ILSVRC", settings) == listing(packed, settings)
+
+
+def test_missing_and_damaged_files_from_kaggle_are_named(from_kaggle: Path, settings: Callable[..., Source]) -> None:
+    (from_kaggle / "ILSVRC/Data/CLS-LOC/val/another.JPEG").touch()
+    with pytest.raises(UserError, match=r"another.JPEG is not a validation image"):
+        listing(from_kaggle, settings)
+    for content in ("ImageId\nILSVRC2012_val_00000001\n", "ImageId,PredictionString\nILSVRC2012_val_00000001,\n"):
+        (from_kaggle / imagenet.SOLUTION).write_text(content)
+        with pytest.raises(UserError, match=f"{imagenet.SOLUTION} is damaged"):
+            listing(from_kaggle, settings)
+    (from_kaggle / imagenet.SOLUTION).unlink()
+    with pytest.raises(UserError, match=f"has no {imagenet.SOLUTION}"):
+        listing(from_kaggle, settings)
+    with pytest.raises(UserError, match=f"has neither {imagenet.KIT}.tar.gz .* nor {imagenet.NAMES}"):
+        listing(from_kaggle / "ILSVRC", settings)
+
+
+def test_what_is_left_out_of_imagenets_folders_is_counted(extracted: Path, settings: Callable[..., Source]) -> None:
+    whole = listing(extracted, settings)
+    for name in ("train/n01440764/notes.txt", "train/n01440764/Thumbs.db", "train/stray.JPEG", "val/boxes.xml"):
+        (extracted / name).touch()
+    (extracted / "train/@eaDir").mkdir()
+    assert listing(extracted, settings) == whole
+    assert found_in(extracted, settings).omissions.summary() == "1 .txt, 1 .xml, 1 outside the class folders"
 
 
 def test_images_in_nested_tars_decode(packed: Path, settings: Callable[..., Source]) -> None:

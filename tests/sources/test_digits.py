@@ -29,7 +29,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"source": "digits", "name": None, "root": None, "val_fraction": 0.1, "test_fraction": 0.2}
             | {"limit": None, "blends": 2}
         )
-        manifest.write(folder / name, collect_source(settings, 0, main=folder, raw=folder / name))
+        manifest.write(folder / name, collect_source(settings, 0, main=folder, raw=folder / name)[0])
     return folder
 
 

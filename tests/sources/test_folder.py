@@ -9,8 +9,9 @@ import pytest
 
 from alexnet.config.data import Source
 from alexnet.errors import UserError
-from alexnet.sources import folder
+from alexnet.sources import scan
 from alexnet.sources.collect import collect as collect_source
+from alexnet.sources.listing import Omissions
 from alexnet.sources.manifest import SPLITS, Manifest
 
 
@@ -19,7 +20,7 @@ def collect(images: Path, settings: Callable[..., Source], tmp_path: Path) -> Ca
     """The manifest of ``images``, settings changed."""
 
     def run(**changes: object) -> Manifest:
-        return collect_source(settings(**changes), 0, main=tmp_path, raw=tmp_path / "raw")
+        return collect_source(settings(**changes), 0, main=tmp_path, raw=tmp_path / "raw")[0]
 
     return run
 
@@ -89,8 +90,10 @@ def test_only_regular_files_are_listed_and_links_to_them(images: Path) -> None:
     (cat / "device.jpg").symlink_to("/dev/zero")
     (cat / "link.jpg").symlink_to("00.jpg")
     # The listing alone: a pipe that is opened is waited for without end.
-    names = {path.name for path in folder.images_below(cat)}
+    omissions = Omissions()
+    names = {path.name for path in scan.images_below(cat, omissions)}
     assert names == {f"{number:02}.jpg" for number in range(40)} | {"link.jpg"}
+    assert omissions.summary() == "2 of a special type"
 
 
 def test_a_link_to_nowhere_is_refused_by_name(images: Path, collect: Callable[..., Manifest]) -> None:
@@ -135,7 +138,7 @@ def test_a_single_class_is_refused(images: Path, collect: Callable[..., Manifest
 
 def test_no_classes_and_odd_class_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no class folders"):
-        folder.class_folders(tmp_path)
+        scan.class_folders(tmp_path)
     os.mkdir(os.fsencode(tmp_path) + b"/\xff")
     with pytest.raises(UserError, match="not UTF-8"):
-        folder.class_folders(tmp_path)
+        scan.class_folders(tmp_path)

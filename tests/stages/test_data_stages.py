@@ -85,6 +85,16 @@ def test_the_outs_are_the_same_in_a_temporary_folder_and_with_the_kernels_for_an
     assert not any(str(tmp_path).encode() in path.read_bytes() for path in (main / "data").rglob("*") if path.is_file())
 
 
+def test_download_names_the_folders_it_does_not_use_and_counts_the_files_it_leaves_out(main: Path) -> None:
+    (main / "images/more").mkdir()
+    for name in ("a.gif", "b.GIF", "c.txt", "README"):
+        (main / "images/train/class0" / name).touch()
+    assert run("download", main).stderr.splitlines() == [
+        f"download: not used in {main}/images: more",
+        "download: 2 classes, 28 train, 4 val, 8 test images of folder; left out: 2 .gif, 1 .txt, 1 without extension",
+    ]
+
+
 def test_a_changed_image_stops_preprocess_until_download_runs_again(main: Path) -> None:
     run("download", main)
     Image.new("RGB", (50, 50), "red").save(main / "images/train/class1/7.png")
