@@ -8,6 +8,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFile, UnidentifiedImageError
 
+from alexnet.prepare.bitfields import bitfields
 from alexnet.prepare.metadata import without_metadata
 from alexnet.prepare.resampling import reduced
 
@@ -98,6 +99,8 @@ def _rgb(payload: bytes) -> Image.Image:
     try:
         return _read(payload)
     except BadImage as bad:
+        if masked := bitfields(payload):
+            return _as_rgb(masked)
         # Metadata must not cost a good picture.
         rest = without_metadata(payload)
         if rest is None or rest == payload:
@@ -148,7 +151,9 @@ def _greys(file: ImageFile.ImageFile, payload: bytes) -> Image.Image | None:
     decoder, _, offset, arguments = file.tile[0]
     at = 24 if payload[14] == 12 else 28
     bits = int.from_bytes(payload[at : at + 2], "little")
-    if decoder != "raw" or bits not in INDICES or arguments[0] not in ("1", "L") or (arguments[0], bits) in (("1", 1), ("L", 8)):
+    if decoder != "raw" or not isinstance(arguments, tuple) or bits not in INDICES:
+        return None
+    if arguments[0] not in ("1", "L") or (arguments[0], bits) in (("1", 1), ("L", 8)):
         return None
     image = Image.frombytes("P", file.size, payload[offset:], "raw", (INDICES[bits], *arguments[1:]))
     image.putpalette([level for grey in ((0, 255) if arguments[0] == "1" else range(256)) for level in 3 * [grey]])

@@ -75,8 +75,7 @@ METADATA = {
 
 @pytest.mark.parametrize("kind", METADATA)
 def test_no_metadata_costs_a_png(kind: str) -> None:
-    for place in ("before", "after"):
-        payload = png(8, 2, LINE, LINE, **{place: METADATA[kind]})
+    for payload in (png(8, 2, LINE, LINE, before=METADATA[kind]), png(8, 2, LINE, LINE, after=METADATA[kind])):
         assert colors(payload) == 4 * [COLOR]
     exif = chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0")
     assert decode(png(8, 2, LINE, LINE, before=METADATA[kind] + exif)).shape == (4, 2, 3), "the orientation still counts"
@@ -253,6 +252,28 @@ def test_bitmaps_of_32_24_and_16_bits() -> None:
     assert colors(bmp(16, 16 * five)) == 4 * [(205, 32, 90)]
     six = struct.pack("<H", 25 << 11 | 8 << 5 | 11)
     assert colors(bmp(16, 16 * six, masks=struct.pack("<3I", 0xF800, 0x7E0, 0x1F))) == 4 * [(205, 32, 90)]
+
+
+def test_bitmaps_with_other_masks_than_pillow_knows() -> None:
+    rgbx = struct.pack("<3I", 0xFF, 0xFF00, 0xFF0000)
+    assert colors(bmp(32, 16 * (bytes(COLOR) + b"\0"), masks=rgbx)) == 4 * [COLOR]
+    assert colors(bmp(32, 16 * (PIXEL + b"\x80"), masks=BGRA, compression=6)) == 4 * [HALF]
+    assert colors(bmp(32, 16 * (PIXEL + b"\0"), masks=BGRA, compression=6)) == 4 * [COLOR]
+    ten = struct.pack("<I", 200 << 22 | 30 << 12 | 90 << 2)
+    masks = struct.pack("<3I", 0x3FF00000, 0xFFC00, 0x3FF)
+    assert colors(bmp(32, 16 * ten, masks=masks)) == 4 * [(199, 30, 90)]
+    four = struct.pack("<4I", 0xF00, 0xF0, 0xF, 0xF000)
+    rows = struct.pack("<4H", 0xFC25, 0x0C25, 0xFFFF, 0xF000) + 24 * b"\0"
+    assert colors(bmp(16, rows, header=56, masks=four, height=-4)) == [(204, 34, 85), WHITE, WHITE, BLACK]
+    assert colors(bmp(16, rows, header=56, masks=four), row=3) == [(204, 34, 85), WHITE, WHITE, BLACK]
+    assert colors(bmp(16, 16 * b"\x25\x0c", header=56, masks=four)) == 4 * [(204, 34, 85)]
+    for broken in (
+        bmp(16, rows[:-2], header=56, masks=four),
+        bmp(32, rows, masks=rgbx),
+        bmp(32, rows, masks=rgbx, height=1 << 30),
+    ):
+        with pytest.raises(BadImage, match=r"^broken: Unsupported BMP bitfields layout"):
+            decode(broken)
 
 
 def test_a_bitmap_from_the_top_down() -> None:
