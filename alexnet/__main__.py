@@ -5,7 +5,12 @@ import sys
 from pathlib import Path
 
 from alexnet.errors import UserError
+from alexnet.home import expanded
 from alexnet.names import printable
+from alexnet.output import complain, flush, say
+
+MODEL = Path("models/alexnet.safetensors")
+"""The model that the workspace's training wrote."""
 
 
 def main() -> None:
@@ -14,15 +19,20 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     predict = commands.add_parser("predict", help="print the five likeliest classes of each image")
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    predict.add_argument(
-        "--model", type=Path, default=Path("models/alexnet.safetensors"), help="default: %(default)s; its card lies beside it"
-    )
+    predict.add_argument("--model", type=Path, default=MODEL, help="default: %(default)s; its card lies beside it")
     predict.add_argument("--ten-crop", action="store_true", help="average over ten crops instead of the centre crop")
-    arguments = parser.parse_args()
     try:
+        try:
+            arguments = parser.parse_args()
+        finally:
+            flush()
         sys.exit(print_predictions(arguments.images, arguments.model, arguments.ten_crop))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {printable(error)}")
+        sys.exit(2)
+    except OSError as error:
+        name = printable(error.filename or "a file")
+        complain(f"error: {name} cannot be read ({error.strerror or error}); fix that and run this again")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -43,9 +53,14 @@ def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> int:
     from alexnet.models.saved import load_model
     from alexnet.prepare.pixels import BadImage, canonical
 
+    model = expanded(str(model), "--model")
+    ours = model.resolve() == MODEL.resolve()
     if not model.is_file():
-        raise UserError(f"{model} is missing; run `dvc repro` to train it, or choose a model with --model")
-    card = Card.read(model.with_suffix(".json"))
+        train = "run `dvc repro` to train it, or " if ours else ""
+        raise UserError(f"{model} is missing; {train}choose a model with --model")
+    # `dvc repro` makes no card for a copied model.
+    copied = f"the card of {model.name} belongs there: copy the {MODEL.with_suffix('.json')} that the same training wrote"
+    card = Card.read(model.with_suffix(".json"), "" if ours else copied)
     prepare_process(card.settings["threads"])
     net, mean = load_model(model, card)
     normalization = Normalization.of(mean, card.scale, padding=0, device=mean.device)
@@ -55,14 +70,14 @@ def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> int:
             pixels = torch.tensor(canonical(path.read_bytes(), card.size))[None]
         except (OSError, BadImage) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            print(f"error: {printable(path)} cannot be read as an image ({reason}); choose another file", file=sys.stderr)
+            complain(f"error: {printable(path)} cannot be read as an image ({reason}); choose another file")
             status = 2
             continue
         found = probabilities(net, apply(pixels, center_views(1, 0), normalization), card)
         likely, labels = (found.ten_crop if ten_crop else found.center)[0].topk(min(5, len(card.classes)))
-        print(printable(path))
+        say(printable(path))
         for probability, label in zip(likely.tolist(), labels.tolist(), strict=True):
-            print(f"  {probability:6.1%}  {printable(card.classes[label])}")
+            say(f"  {probability:6.1%}  {printable(card.classes[label])}")
     return status
 
 

@@ -14,6 +14,7 @@ from alexnet.config.check import check
 from alexnet.config.processor import refuse_emulation
 from alexnet.config.section import Section
 from alexnet.errors import UserError
+from alexnet.output import complain
 from stages import paths
 from stages.paths import main_repository
 from stages.provenance import git
@@ -36,14 +37,14 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
     except UserError as error:
         if not lead:  # all ranks of a training stop for the same reason; one says it, in its own time
             sys.exit(0)
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         sys.exit(2)
     except OSError as error:
-        print(f"error: {error.filename or 'a file'}: {error.strerror or error}; fix that and run this again", file=sys.stderr)
+        complain(f"error: {error.filename or 'a file'}: {error.strerror or error}; fix that and run this again")
         sys.exit(2)
     except KeyboardInterrupt:
         if lead:
-            print("interrupted", file=sys.stderr)
+            complain("interrupted")
         sys.exit(130)
 
 

@@ -21,7 +21,7 @@ def main(params: Params) -> None:
     """Write the shards, their indexes, ``meta.json`` and ``rejects.csv``."""
     # Imported here, as params.yaml is checked first.
     from alexnet.prepare.sharding import write_shards
-    from alexnet.prepare.squares import SquareSpec
+    from alexnet.prepare.squares import SquareSpec, shown
     from alexnet.sources import manifest
 
     listed = manifest.read(paths.RAW)
@@ -34,7 +34,7 @@ def main(params: Params) -> None:
         workers=params.machine.workers,
         max_rejects=params.data.max_rejects,
     )
-    where = f", listed in {paths.SHARDS / 'rejects.csv'}" if rejects else ""
+    where = f", listed in {paths.SHARDS / 'rejects.csv'}: {shown(rejects)}" if rejects else ""
     print(f"preprocess: {len(listed.rows) - len(rejects)} images, {len(rejects)} rejected{where}", file=sys.stderr)
 
 

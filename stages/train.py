@@ -45,12 +45,14 @@ def train(settings: Params, ranks: "Ranks") -> None:
 
     from alexnet.disk import require_free_space
     from alexnet.files.eigenbasis import Eigenbasis
+    from alexnet.home import expanded
     from alexnet.input.shards import Shards
     from alexnet.train.session import Inputs, Session
     from alexnet.train.trainer import Silent
 
     if settings.init_from:
-        settings = settings.model_copy(update={"init_from": str(paths.main_repository() / settings.init_from)})
+        start = paths.main_repository() / expanded(settings.init_from, "init_from")
+        settings = settings.model_copy(update={"init_from": str(start)})
     splits = Shards(paths.SHARDS, "train"), Shards(paths.SHARDS, "val")
     inputs = Inputs(*splits, Eigenbasis.read(paths.EIGENBASIS), np.load(paths.MEAN))
     session = Session(settings, settings.machine, inputs, ranks)

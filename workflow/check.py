@@ -4,6 +4,7 @@ from pathlib import Path
 
 from alexnet.config.processor import refuse_emulation
 from alexnet.errors import UserError
+from alexnet.home import expanded
 from stages import paths
 from stages.command import checked_params, run
 from stages.paths import main_repository
@@ -18,8 +19,8 @@ def main() -> None:
 
 
 def check_start(init_from: str, main: Path) -> None:
-    """Raise ``UserError`` if the model to start from cannot be used; a relative path starts at ``main``."""
-    path = main / init_from
+    """Raise ``UserError`` if the model to start from cannot be used; a relative path starts at ``main``, ``~`` is expanded."""
+    path = main / expanded(init_from, "init_from")
     if path.resolve() == (main / paths.MODEL).resolve():
         raise UserError(
             f"init_from: {init_from} is overwritten by the training; copy it and set the copy (`dvc checkout` restores it)"

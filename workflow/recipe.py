@@ -16,6 +16,7 @@ from alexnet.config.check import check
 from alexnet.config.processor import refuse_emulation
 from alexnet.config.section import flat
 from alexnet.errors import UserError
+from alexnet.output import complain, flush, say
 from stages import paths
 from stages.command import read_yaml, refuse_shallow
 from stages.paths import main_repository
@@ -34,16 +35,19 @@ def main() -> None:
     parser.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="one more setting")
     parser.add_argument("-n", "--name", help="the experiment's name, else the recipes'")
     parser.add_argument("-f", "--force", action="store_true", help="run all stages again and replace the experiment")
-    arguments, others = parser.parse_known_args()
-    names = [name.strip() for name in arguments.recipes.split(",") if name.strip()]
     try:
+        try:
+            arguments, others = parser.parse_known_args()
+        finally:
+            flush()
+        names = [name.strip() for name in arguments.recipes.split(",") if name.strip()]
         if not names:
-            print(listing())
+            say(listing())
             return
         refuse_shallow()
         command = experiment(names, arguments.set_param, arguments.name, arguments.queue, arguments.force)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         sys.exit(2)
     sys.stderr.flush()
     os.execvp(command[0], command + others)

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from alexnet.files.whole import read_json
+from alexnet.output import say
 from stages import paths
 from stages.command import run
 from stages.provenance import changed_code, git
@@ -15,10 +16,12 @@ def main() -> None:
     # If a mirrored image is not of its class, the ten crops are five.
     crops = {"center": "centre crop", "ten_crop": "ten crops" if read_json(paths.CARD)["flip"] else "five crops"}
     for name, words in crops.items():
-        print(f"{words:>12}: top-1 error {errors[name]['top1_error']:.2%}, top-5 error {errors[name]['top5_error']:.2%}")
-    print(f"      report: {paths.PAGE} and {paths.SUMMARY}; `make ui` shows the runs in MLflow")
+        say(f"{words:>12}: top-1 error {errors[name]['top1_error']:.2%}, top-5 error {errors[name]['top5_error']:.2%}")
+    say(f"      report: {paths.PAGE} and {paths.SUMMARY}; `make ui` shows the runs in MLflow")
     if not changed_code():
-        print(differences(errors, json.loads(git("show", f"HEAD:{paths.METRICS}") or "{}"), crops), end="")
+        found = differences(errors, json.loads(git("show", f"HEAD:{paths.METRICS}") or "{}"), crops)
+        if found:
+            say(found)
 
 
 def differences(errors: dict[str, Any], committed: dict[str, Any], crops: dict[str, str]) -> str:
@@ -33,7 +36,7 @@ def differences(errors: dict[str, Any], committed: dict[str, Any], crops: dict[s
         return ""
     return (
         f"The committed report has other errors: {', '.join(found)}. Most likely it was made on another kind of processor, "
-        "which adds floating-point numbers in another order; see docs/design.md.\n"
+        "which adds floating-point numbers in another order; see docs/design.md."
     )
 
 

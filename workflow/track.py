@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from alexnet.errors import UserError
+from alexnet.output import say
 from alexnet.tracking.client import Store, StoredRun
 from stages.command import run
 from stages.paths import main_repository
@@ -20,12 +21,12 @@ def main() -> None:
     try:
         for line in (complete(store, experiment) for experiment in experiments() if experiment.trained):
             if line:
-                print(line, flush=True)
+                say(line)
                 sent = True
     except store.failure as error:
         raise UserError(f"{store.describe(error)}; fix that, then run this again") from None
     if not sent:
-        print("MLflow has every run")
+        say("MLflow has every run")
 
 
 def complete(store: Store, experiment: Experiment) -> str:

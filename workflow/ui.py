@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from alexnet.errors import UserError
+from alexnet.output import say
 from alexnet.tracking.client import Store
 from stages.command import run
 from stages.paths import main_repository
@@ -30,7 +31,7 @@ def main() -> None:
     refuse_taken(port)
     for end in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(end, lambda number, _: sys.exit(128 + number))
-    print(f"MLflow will be on http://127.0.0.1:{port} in a few seconds; Ctrl-C stops it", flush=True)
+    say(f"MLflow will be on http://127.0.0.1:{port} in a few seconds; Ctrl-C stops it")
     # In a session of its own it is ended by us, once; Ctrl-C in all of its processes at once prints tracebacks.
     command += ["--uvicorn-opts", "--log-level warning --timeout-graceful-shutdown 1"]
     server = subprocess.Popen(command, env=os.environ | LEAN, start_new_session=True)

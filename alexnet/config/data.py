@@ -18,7 +18,7 @@ class Source(Section):
     name: str | None
     """The data set (`torchvision` only), by the name of its class in torchvision, such as `Flowers102`."""
     root: str | None
-    """Folder with the images (`folder` and `imagenet` only); a relative path is relative to the repository."""
+    """Folder with the images (`folder` and `imagenet` only); relative to the repository, `~` is the home folder."""
     val_fraction: Fraction
     """Fraction of each class's training images used for validation, if the source has no val split."""
     test_fraction: Fraction

@@ -37,7 +37,7 @@ class Training(Section):
     classes: Positive | None
     """Classes of the net; null for as many as the data has."""
     init_from: str | None
-    """A trained model of the same net to start from; null for initial weights."""
+    """A trained model of the same net to start from; null for initial weights. `~` is the home folder."""
 
     activation: Literal["relu", "tanh", "sigmoid"] | None
     """Activation after each layer except the last."""

@@ -52,13 +52,13 @@ class Card(Record):
     """Of the file with the weights."""
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a model's card. Raises ``UserError`` if it is missing, damaged or of another format."""
-        content = read_json(path)
+    def read(cls, path: Path, remedy: str = "") -> Self:
+        """Read a model's card. Raises ``UserError``, as ``read_json`` does, or if it is of another format."""
+        content = read_json(path, remedy)
         found = content.get("format", 0) if isinstance(content, dict) and "net" in content else FORMAT
         if isinstance(found, int) and found != FORMAT:
             age = "an older" if found < FORMAT else "a newer"
             raise UserError(
                 f"{path} was written by {age} version (format {found}, not {FORMAT}); train again, or use that version"
             )
-        return super().read(path)
+        return super().read(path, remedy)

@@ -19,10 +19,11 @@ class Record(BaseModel):
         write_json(path, self.model_dump())
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read what ``write`` wrote. Raises ``UserError`` if the file is missing or damaged."""
+    def read(cls, path: Path, remedy: str = "") -> Self:
+        """Read what ``write`` wrote. Raises ``UserError``, as ``read_json`` does, if the file is missing or damaged."""
         try:
-            return cls.model_validate(read_json(path))
+            return cls.model_validate(read_json(path, remedy))
         except ValidationError as error:
             field = ".".join(map(str, error.errors()[0]["loc"])) or "its content"
-            raise UserError(f"{path} is damaged: {field} is missing or wrong; run `dvc repro` to write it again") from None
+            remedy = remedy or "run `dvc repro` to write it again"
+            raise UserError(f"{path} is damaged: {field} is missing or wrong; {remedy}") from None

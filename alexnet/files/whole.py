@@ -42,14 +42,14 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises ``UserError`` if it is missing or damaged."""
+def read_json(path: Path, remedy: str = "") -> Any:
+    """Read a JSON file. Raises ``UserError`` if it is missing or damaged; ``remedy`` helps if `dvc repro` does not."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run `dvc repro` to make it") from None
+        raise UserError(f"{path} is missing; {remedy or 'run `dvc repro` to make it'}") from None
     except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); run `dvc repro` to make it again") from None
+        raise UserError(f"{path} is damaged ({error}); {remedy or 'run `dvc repro` to make it again'}") from None
 
 
 def sha256_of(path: Path) -> str:

@@ -6,7 +6,7 @@ from pickle import UnpicklingError
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from alexnet.errors import UserError
@@ -32,7 +32,7 @@ def load_model(path: Path, card: Card) -> tuple[Network, Tensor]:
     if sha256_of(path) != card.sha256:
         raise UserError(f"{path} is not the file that its card describes; restore the pair that a training wrote")
     try:
-        tensors = load_file(path)
+        tensors = _load(path)
         mean = tensors.pop("mean")
         net = build(card.net, len(card.classes), Switches.of(card.settings))
         net.load_state_dict(tensors, assign=True)
@@ -80,7 +80,7 @@ def start_from(path: Path, net: Network) -> str:
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
-            tensors = load_file(path)
+            tensors = _load(path)
             tensors.pop("mean", None)
             return tensors
         published = torch.load(path, map_location="cpu", weights_only=True)
@@ -94,3 +94,11 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             f"init_from: {path} holds no known weights ({why}); use a .safetensors file of this project, or torchvision's "
             "weights of alexnet for alexnet-owt"
         ) from None
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # safetensors opens no file whose name is not UTF-8
+        return dict(load(path.read_bytes()))
+    return dict(load_file(path))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from alexnet.errors import UserError
 from alexnet.files.eigenbasis import Eigenbasis
-from alexnet.prepare.squares import Numbered, Reject, SquareSpec, place, refuse_many
+from alexnet.prepare.squares import Numbered, Reject, SquareSpec, place, refuse_many, shown
 from alexnet.prepare.workers import WorkerFailure, in_chunks
 
 TOGETHER = 32
@@ -83,7 +83,9 @@ def collect(rows: Sequence[Numbered], spec: SquareSpec, *, workers: int | None, 
             total.add(part)
         refuse_many(total.rejects, max_rejects)
     if not total.images:
-        raise UserError("none of the training images can be read; check data.root, or increase pca.images")
+        raise UserError(
+            f"none of {len(rows)} training images can be read: {shown(total.rejects)}; check data.root, or increase pca.images"
+        )
     return total
 
 

@@ -6,13 +6,19 @@ import warnings
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageFile, UnidentifiedImageError
 
+from alexnet.prepare.bitfields import bitfields
+from alexnet.prepare.metadata import without_metadata
 from alexnet.prepare.resampling import reduced
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 ENOUGH = 1.5
 """A large JPEG is decoded at a half, a quarter or an eighth if at least this many times the square's side is left to filter."""
+
+UNKNOWN = "not a JPEG, PNG, WebP or BMP image"
+INDICES = {1: "P;1", 4: "P;4", 8: "P"}
+"""Pillow's names of the ways in which a BMP packs the numbers of its palette's colours, by bits a pixel."""
 
 # EXIF's orientation tag, and the transposition that turns the stored pixels upright.
 ORIENTATION = 0x0112
@@ -35,7 +41,7 @@ def decode(payload: bytes) -> NDArray[np.uint8]:
     """Decode an image file to RGB, uint8 (height, width, 3).
 
     JPEG, PNG, WebP and BMP; grey, 16-bit (its high byte), CMYK, palette; upright by EXIF, transparent parts on white.
-    Raises ``BadImage``.
+    Raises ``BadImage``, never because of metadata.
     """
     return np.asarray(_rgb(payload))
 
@@ -90,18 +96,38 @@ def _photograph(payload: bytes, size: int) -> NDArray[np.uint8] | None:
 def _rgb(payload: bytes) -> Image.Image:
     if not payload:
         raise BadImage("empty file")
+    try:
+        return _read(payload)
+    except BadImage as bad:
+        if masked := bitfields(payload):
+            return _as_rgb(masked)
+        # Metadata must not cost a good picture.
+        rest = without_metadata(payload)
+        if rest is None or rest == payload:
+            raise
+        try:
+            return _read(rest)
+        except BadImage as still:
+            raise (bad if str(still) == UNKNOWN else still) from None
+
+
+def _read(payload: bytes) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             # Pillow refuses more than 2 * MAX_IMAGE_PIXELS here, from the header alone.
             file = Image.open(io.BytesIO(payload), formats=FORMATS)
+            if file.format == "BMP" and (grey := _greys(file, payload)):
+                return grey
             # Before the EXIF block is read: that reads a PNG to its end, and would hide an error in its pixels.
             file.load()
+            if file.format == "PNG":
+                _scale_transparency(file, payload[24])
             orientation = _orientation(file)
             image = _as_rgb(file)
             return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
         except UnidentifiedImageError:
-            raise BadImage("not a JPEG, PNG, WebP or BMP image") from None
+            raise BadImage(UNKNOWN) from None
         except Image.DecompressionBombError:
             raise BadImage(f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from None
         except MemoryError:
@@ -120,10 +146,39 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
+def _greys(file: ImageFile.ImageFile, payload: bytes) -> Image.Image | None:
+    # A BMP whose palette is a ramp of greys, or black and white, at another depth than Pillow then takes it to have.
+    decoder, _, offset, arguments = file.tile[0]
+    at = 24 if payload[14] == 12 else 28
+    bits = int.from_bytes(payload[at : at + 2], "little")
+    if decoder != "raw" or not isinstance(arguments, tuple) or bits not in INDICES:
+        return None
+    if arguments[0] not in ("1", "L") or (arguments[0], bits) in (("1", 1), ("L", 8)):
+        return None
+    image = Image.frombytes("P", file.size, payload[offset:], "raw", (INDICES[bits], *arguments[1:]))
+    image.putpalette([level for grey in ((0, 255) if arguments[0] == "1" else range(256)) for level in 3 * [grey]])
+    return image.convert("RGB")
+
+
+def _scale_transparency(file: Image.Image, depth: int) -> None:
+    # A PNG names its transparent colour in samples as it stores them; Pillow compares it with samples of 8 bits.
+    color = file.info.get("transparency")
+    if file.mode == "L" and isinstance(color, int):
+        file.info["transparency"] = color * 255 // (2**depth - 1)
+    elif file.mode == "RGB" and isinstance(color, tuple) and depth == 16:
+        file.info["transparency"] = tuple(sample >> 8 for sample in color)
+
+
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         # 16-bit grey, which convert() would clip at 255.
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+        deep = np.asarray(image)
+        grey = (deep >> 8).astype(np.uint8)
+        grey[deep == image.info.get("transparency", -1)] = 255
+        return Image.fromarray(grey).convert("RGB")
+    if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        # Nobody filled in the alpha channel; viewers ignore it then.
+        return image.convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

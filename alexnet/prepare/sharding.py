@@ -19,7 +19,7 @@ from alexnet.errors import UserError
 from alexnet.files.shard_index import INDEX, META, Shard, ShardMeta, SplitMeta
 from alexnet.files.whole import sha256_of, whole_file, write_bytes
 from alexnet.names import printable
-from alexnet.prepare.squares import Numbered, Reject, SquareSpec, place, refuse_many
+from alexnet.prepare.squares import REMEDY, Numbered, Reject, SquareSpec, place, refuse_many, shown
 from alexnet.prepare.workers import WorkerFailure, in_chunks
 from alexnet.sources.manifest import SPLITS, Manifest
 from alexnet.sources.tar import END, write_member
@@ -70,7 +70,7 @@ def write_shards(
         with whole_file(path) as file:
             np.save(file, index)
         splits[split] = _summary(folder, split, index, len(manifest.classes))
-    _refuse_empty(splits, manifest.classes, folder)
+    _refuse_empty(splits, manifest.classes, rejects)
     meta = ShardMeta(
         source=manifest.source,
         classes=manifest.classes,
@@ -139,10 +139,12 @@ def _write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
     write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
-def _refuse_empty(splits: dict[str, SplitMeta], classes: Sequence[str], folder: Path) -> None:
-    empty = [name for name, count in zip(classes, splits["train"].per_class, strict=True) if not count]
-    if empty:
-        raise UserError(f"class {printable(empty[0])} has no training image that can be read; see {folder / 'rejects.csv'}")
+def _refuse_empty(splits: dict[str, SplitMeta], classes: Sequence[str], rejects: Sequence[Reject]) -> None:
+    for label, count in enumerate(splits["train"].per_class):
+        if not count:
+            lost = [reject for reject in rejects if (reject.row.split, reject.row.label) == ("train", label)]
+            raise UserError(f"class {printable(classes[label])} has no training image that can be read: {shown(lost)}; {REMEDY}")
     for split, summary in splits.items():
         if not summary.images:
-            raise UserError(f"the {split} split has no image that can be read; see {folder / 'rejects.csv'}")
+            lost = [reject for reject in rejects if reject.row.split == split]
+            raise UserError(f"the {split} split has no image that can be read: {shown(lost)}; {REMEDY}")

@@ -12,6 +12,9 @@ from alexnet.errors import UserError
 from alexnet.prepare.pixels import BadImage, canonical
 from alexnet.sources.manifest import Row, read_image
 
+REMEDY = "fix or remove them and run `dvc repro -f -s download`, then `dvc repro`"
+"""What to do about images that cannot be read."""
+
 Numbered = tuple[int, Row]
 """A manifest row and its number."""
 
@@ -50,11 +53,12 @@ def place(numbered: Numbered) -> str:
     return numbered[1].place
 
 
+def shown(rejects: Sequence[Reject]) -> str:
+    """The first three, each with its reason, for messages: a list in a temporary folder goes with it."""
+    return "; ".join(f"{reject.row.place} ({reject.reason})" for reject in rejects[:3]) + ("; ..." if len(rejects) > 3 else "")
+
+
 def refuse_many(rejects: Sequence[Reject], most: int) -> None:
     """Raise ``UserError`` if there are more rejects than ``most``."""
     if len(rejects) > most:
-        examples = "; ".join(f"{reject.row.place} ({reject.reason})" for reject in rejects[:3])
-        raise UserError(
-            f"more than {most} images cannot be read, the first are {examples}; fix or remove them and run "
-            "`dvc repro -f -s download`, then `dvc repro`, or raise data.max_rejects"
-        )
+        raise UserError(f"more than {most} images cannot be read: {shown(rejects)}; {REMEDY}, or raise data.max_rejects")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from alexnet.errors import UserError
 from alexnet.files.whole import read_json, write_bytes, write_json
+from alexnet.home import expanded
 from alexnet.names import printable
 
 SPLITS = ("train", "val", "test")
@@ -124,8 +125,11 @@ def _row(record: list[str]) -> Row:
 
 
 def rooted(main: Path, root: str) -> Path:
-    """The folder ``data.root``: a relative one starts at ``main``, ``~`` is the home folder."""
-    return main / Path(root).expanduser()
+    """The folder ``data.root``: a relative one starts at ``main``, ``~`` is the home folder.
+
+    Raises ``UserError`` if the home folder is not known.
+    """
+    return main / expanded(root, "data.root")
 
 
 def write(folder: Path, manifest: Manifest) -> None:

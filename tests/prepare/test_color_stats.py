@@ -88,7 +88,9 @@ def test_unreadable_images_are_skipped_up_to_the_limit(images: Path, listed: Cal
 def test_no_image_at_all_is_refused(images: Path, listed: Callable[[], Manifest]) -> None:
     (images / "train/cat/00.jpg").write_text("no image")
     rows = [(number, row) for number, row in enumerate(listed().rows) if row.path.endswith("cat/00.jpg")]
-    with pytest.raises(UserError, match="none of the training images"):
+    with pytest.raises(
+        UserError, match=r"none of 1 training images can be read: train/cat/00.jpg \(not a JPEG.*\); check data.root"
+    ):
         collect(rows, SquareSpec(images, "encoded", 32), workers=1, max_rejects=5)
 
 

@@ -57,6 +57,17 @@ def test_a_root_starts_at_the_main_repository_and_raw_without_one() -> None:
     assert manifest.rooted(Path("/main"), "/elsewhere") == Path("/elsewhere")
 
 
+def test_a_root_may_start_at_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/the/home")
+    assert Manifest("folder", [], True, "encoded", "~/images", []).folder(Path("/main"), Path("raw")) == Path("/the/home/images")
+    assert manifest.rooted(Path("/main"), "a~b/~") == Path("/main/a~b/~")
+    with pytest.raises(UserError) as refusal:
+        manifest.rooted(Path("/main"), "~nosuchuser/images")
+    assert str(refusal.value) == (
+        "data.root: ~nosuchuser/images is in the home folder ~nosuchuser, which is not known here; write it out"
+    )
+
+
 @pytest.mark.parametrize("content", ["", "split,label\n", "split,label,path,offset,bytes,sha256\ntrain,x,a,0,0,00\n"])
 def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
     manifest.write(tmp_path, Manifest("folder", [], True, "encoded", None, []))

@@ -72,7 +72,9 @@ def test_the_outs_are_the_same_in_a_temporary_folder_and_with_the_kernels_for_an
     (main / "images/train/class0/zero.png").touch()
     lines = run_all(main)
     assert lines[0] == "download: 2 classes, 29 train, 4 val, 8 test images of folder\n"
-    assert lines[2] == "preprocess: 40 images, 1 rejected, listed in data/shards/rejects.csv\n"
+    assert (
+        lines[2] == "preprocess: 40 images, 1 rejected, listed in data/shards/rejects.csv: train/class0/zero.png (empty file)\n"
+    )
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     (temporary / "params.yaml").write_bytes((main / "params.yaml").read_bytes())

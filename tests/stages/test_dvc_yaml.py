@@ -31,6 +31,8 @@ WITHOUT_A_TRACE = {
     "alexnet.tracking": "writes to MLflow and to the terminal",
     "alexnet.errors": "ends a stage, which then has no outs",
     "alexnet.disk": "ends a stage, which then has no outs",
+    "alexnet.home": "finds the user's files, whose hashes are in the outs",
+    "alexnet.output": "prints lines",
     "alexnet.signals": "decides when a stage ends, if it is stopped",
     "alexnet.launcher": "says which rank a process is; the numbers do not depend on the ranks",
     "alexnet.names": "makes names fit for messages",
