@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from alexnet.errors import UserError
 from alexnet.prepare.pixels import BadImage, canonical
+from alexnet.prepare.workers import refuse_low_limit
 from alexnet.sources.manifest import Row, read_image
 
 Numbered = tuple[int, Row]
@@ -42,6 +43,7 @@ class SquareSpec:
             except BadImage as bad:
                 yield (number, row), Reject(row, str(bad))
             except MemoryError:
+                refuse_low_limit(row.place)
                 yield (number, row), Reject(row, "needs too much memory")
 
 
