@@ -16,12 +16,15 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PYTHONHOME
 
 .PHONY: repro exp test lint bench ui
 
-repro: $(READY) .git-identity
+# From left to right, also with -j: what refuses comes before what installs.
+.NOTPARALLEL:
+
+repro: .git-commit $(READY) .git-identity
 	@$(ACTIVATE) python -m workflow.check && dvc repro && python -m workflow.summary
 
 # RECIPE=NAME or RECIPE=NAME,NAME runs recipes/NAME.yaml as a DVC experiment of that name; QUEUE=1 queues it; ARGS="-S lr=0.02" adds to it.
 # Without a RECIPE it lists them.
-exp: $(READY) .git-identity
+exp: .git-commit $(READY) .git-identity
 	@$(ACTIVATE) python -m workflow.recipe "$(RECIPE)" $(if $(QUEUE),--queue) $(ARGS)
 
 test: $(READY_DEV) lint
@@ -68,6 +71,16 @@ $(READY_DEV): requirements-dev.txt $(READY)
 	@echo "installing requirements-dev.txt: linters, tests and benchmarks"
 	@$(call install,requirements-dev.txt)
 	@touch $@
+
+# DVC needs git and a commit of these files, which an unpacked archive lacks, in another repository's folder too.
+.PHONY: .git-commit
+.git-commit:
+	@git --version >/dev/null 2>&1 || { echo "error: git is not installed; install it (Debian, Ubuntu: apt-get install git) and run this again" >&2; exit 2; }
+	@git cat-file -e HEAD:./params.yaml 2>/dev/null || { \
+	  advice=$$(git rev-parse --git-dir 2>&1 | grep -o 'git config --global --add safe.directory .*'); \
+	  test -z "$$advice" || { echo "error: this folder belongs to another user, so git does not read it; run \`$$advice\`, then run this again" >&2; exit 2; }; \
+	  git config user.email >/dev/null && git config user.name >/dev/null || author=" -c user.name=alexnet -c user.email=alexnet@localhost"; \
+	  echo "error: DVC needs git and a commit of these files; run \`git init\` and \`git add -A && git$$author commit -m start\`, then run this again" >&2; exit 2; }
 
 # DVC commits in the name of a person as soon as a tracked file differs; where git knows nobody, this repository gets a name of its own.
 .PHONY: .git-identity

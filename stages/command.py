@@ -23,8 +23,8 @@ from stages.provenance import git
 def run(stage: Callable[..., None], section: type[Section] | None = None) -> None:
     """Run a stage as a command: check the repository and all of params.yaml, then call ``stage`` with its own part of it.
 
-    A ``UserError`` is printed as its one line, and so is a system error, such as a full disk (exit 2); Ctrl-C as one word
-    (exit 130).
+    A ``UserError`` is printed as its one line, and so is a system error, such as a full disk or too little memory (exit 2);
+    Ctrl-C as one word (exit 130).
     """
     lead = launcher.rank() == 0
     try:
@@ -41,6 +41,12 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
         sys.exit(2)
     except OSError as error:
         complain(f"error: {error.filename or 'a file'}: {error.strerror or error}; fix that and run this again")
+        sys.exit(2)
+    except MemoryError:
+        print(
+            "error: not enough memory; free some, or raise the limit of this shell (`ulimit -v`), and run this again",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         if lead:

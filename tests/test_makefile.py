@@ -74,3 +74,41 @@ def test_the_stages_run_on_the_versions_that_are_tested_and_on_no_test_tool() ->
     assert len(pins("requirements.txt")) > 100
     assert pins("requirements.txt") < pins("requirements-dev.txt")
     assert not any(pin.startswith(("pytest", "ruff", "mypy", "uv=")) for pin in pins("requirements.txt"))
+
+
+@pytest.mark.parametrize("prepared", ["nothing", "repository", "another repository's folder"])
+@pytest.mark.parametrize("target", ["repro", "exp"])
+def test_without_a_commit_two_commands_help_before_anything_is_installed(tmp_path: Path, prepared: str, target: str) -> None:
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    for name in ("Makefile", "params.yaml", ".gitignore"):
+        shutil.copy(ROOT / name, folder)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "MAKE"))}
+    environment |= {
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_SYSTEM": "/dev/null",
+        "GIT_CEILING_DIRECTORIES": str(tmp_path.parent),
+    }
+    if prepared != "nothing":
+        subprocess.run(["git", "init", "-q"], cwd=folder if prepared == "repository" else tmp_path, env=environment, check=True)
+    # Also with -j, which would begin all prerequisites at once.
+    command = ["make", "-j2", target]
+    said = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    error, _ = said.stderr.splitlines()  # the second line is make's own
+    assert (said.returncode, said.stdout) == (2, "")
+    assert error.startswith("error: DVC needs git and a commit of these files; run `git init` and `git add -A && ")
+    assert not (folder / ".venv").exists()
+    for advised in error.split("`")[1::2]:
+        subprocess.run(advised, shell=True, cwd=folder, env=environment, check=True, capture_output=True)
+    subprocess.run(["make", ".git-commit", ".git-identity"], cwd=folder, env=environment, check=True)
+
+
+def test_a_folder_of_another_user_is_told_with_the_command_of_git(tmp_path: Path) -> None:
+    for name in ("Makefile", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    # git's own tests make it take the folder for another user's.
+    environment = os.environ | {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1", "GIT_CONFIG_GLOBAL": str(tmp_path / "config")}
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    said = subprocess.run(["make", "repro"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    advised = f"git config --global --add safe.directory {tmp_path}"
+    assert said.stderr.startswith(f"error: this folder belongs to another user, so git does not read it; run `{advised}`, ")

@@ -8,6 +8,7 @@ from alexnet.home import expanded
 from stages import paths
 from stages.command import checked_params, run
 from stages.paths import main_repository
+from stages.provenance import git
 
 
 def main() -> None:
@@ -16,6 +17,15 @@ def main() -> None:
     refuse_emulation(params["precision"])
     if params["init_from"] is not None:
         check_start(params["init_from"], main_repository())
+
+
+def refuse_uncommitted() -> None:
+    """Raise ``UserError`` if no commit of git has these files, on which DVC builds its experiments."""
+    if not git("rev-parse", "--verify", f"HEAD:./{paths.PARAMS}"):
+        raise UserError(
+            "DVC needs git and a commit of these files; run `git init` and `git add -A && git commit -m start`, "
+            "then run this again"
+        )
 
 
 def check_start(init_from: str, main: Path) -> None:

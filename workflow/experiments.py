@@ -22,7 +22,7 @@ class Experiment:
     def __init__(self, name: str, run_name: str, commit: str | None, baseline: str) -> None:
         """``commit`` has its files, None for the workspace; ``baseline`` is the commit that it started from."""
         self.name, self.run_name, self.in_workspace = name, run_name, commit is None
-        self._baseline = baseline
+        self.baseline = baseline
         self._files = DVCFileSystem(rev=commit)
 
     @property
@@ -35,7 +35,7 @@ class Experiment:
         """The tags of its run; ``model_sha256`` only if DVC's cache has the model's card."""
         card = self._card
         found = {"model_sha256": card["sha256"], "data_source": card["data"]["source"]} if card else {}
-        return tags(self._baseline, self.name) | found
+        return tags(self.baseline, self.name) | found
 
     def params(self) -> dict[str, Any]:
         """The settings by dotted names, as the stages ran with them or else as in params.yaml, and the data's lineage."""
@@ -106,8 +106,18 @@ def experiments() -> Iterator[Experiment]:
     DVC keeps an experiment as a commit under ``refs/exps/<its baseline, cut after two digits>/<name>``, even if every stage was
     skipped; its uncached outs are in that commit.
     """
+    for commit, name, baseline in _refs():
+        yield Experiment(name, name, commit, baseline)
+    yield Experiment(WORKSPACE, run_name(), None, git("rev-parse", "HEAD"))
+
+
+def names() -> set[tuple[str, str]]:
+    """The name and the baseline of each of DVC's experiments."""
+    return {(name, baseline) for _, name, baseline in _refs()}
+
+
+def _refs() -> Iterator[tuple[str, str, str]]:
     for line in git("for-each-ref", "--sort=committerdate", "--format=%(objectname) %(refname)", "refs/exps/??/*/*").splitlines():
         commit, ref = line.split(" ", 1)
         _, _, head, tail, name = ref.split("/", 4)
-        yield Experiment(name, name, commit, head + tail)
-    yield Experiment(WORKSPACE, run_name(), None, git("rev-parse", "HEAD"))
+        yield commit, name, head + tail

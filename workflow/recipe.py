@@ -21,7 +21,7 @@ from stages import paths
 from stages.command import read_yaml, refuse_shallow
 from stages.paths import main_repository
 from stages.provenance import git
-from workflow.check import check_start
+from workflow.check import check_start, refuse_uncommitted
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 """Each file has settings that go on top of params.yaml; its first line, a comment, says what it is."""
@@ -44,6 +44,7 @@ def main() -> None:
         if not names:
             say(listing())
             return
+        refuse_uncommitted()
         refuse_shallow()
         command = experiment(names, arguments.set_param, arguments.name, arguments.queue, arguments.force)
     except UserError as error:

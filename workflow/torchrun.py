@@ -11,9 +11,12 @@ ONE_MACHINE = ["--nnodes", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", "12
 """Like --standalone, but with a fixed address: torchrun would look up this machine's name, which may not resolve or may belong
 to another machine."""
 
-CLUSTER_VARIABLES = ("PET_", "TORCHELASTIC_", "LOGLEVEL", "PYTHON_EXEC", "USE_LIBUV", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE")
-"""Prefixes of variables that change what torchrun does, and that a cluster's job leaves behind. The ranks' own, such as RANK and
-MASTER_ADDR, are set by torchrun."""
+CLUSTER_VARIABLES = (
+    *("PET_", "TORCHELASTIC_", "LOGLEVEL", "PYTHON_EXEC", "USE_LIBUV", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"),
+    *("GLOO_", "TORCH_GLOO_", "TORCH_DISTRIBUTED_DEBUG", "NCCL_SOCKET_", "NCCL_COMM_ID"),
+)
+"""Prefixes of variables that change what torchrun does or how the ranks reach each other, and that a cluster's job leaves behind.
+The ranks' own, such as RANK and MASTER_ADDR, are set by torchrun."""
 
 
 def main(arguments: list[str]) -> int:

@@ -10,7 +10,8 @@ from alexnet.output import say
 from alexnet.tracking.client import Store, StoredRun
 from stages.command import run
 from stages.paths import main_repository
-from workflow.experiments import Experiment, experiments
+from stages.provenance import WORKSPACE
+from workflow.experiments import Experiment, experiments, names
 
 
 def main() -> None:
@@ -32,6 +33,8 @@ def main() -> None:
 def complete(store: Store, experiment: Experiment) -> str:
     """Send what the run of ``experiment`` lacks. Returns what was done in words, empty if nothing was missing."""
     found, tags = run_of(store, experiment), experiment.tags
+    renamed = None if found or experiment.in_workspace else run_before_renaming(store, experiment)
+    found = found or renamed
     # After `dvc exp run` and `dvc exp apply` the workspace holds an experiment's model, whose run is enough.
     if not found and experiment.in_workspace and store.runs({"model_sha256": tags["model_sha256"]}):
         return ""
@@ -40,6 +43,8 @@ def complete(store: Store, experiment: Experiment) -> str:
     known = {name: stored.steps(name) for name in {name for name, _, _ in metrics}}
     points = [(name, value, step, now) for name, value, step in metrics if step not in known[name]]
     missing = {name: value for name, value in tags.items() if name not in stored.found_tags}
+    if renamed:
+        missing |= {"dvc_experiment": experiment.name, "mlflow.runName": experiment.run_name}
     files = sorted(set(experiment.artifacts()) - stored.files("models") - stored.files("reports"))
     params = stored.params(experiment.params())
     if not (params or points or missing or files) and stored.status == "FINISHED":
@@ -50,6 +55,8 @@ def complete(store: Store, experiment: Experiment) -> str:
         with tempfile.TemporaryDirectory() as folder:
             stored.artifacts(experiment.fetch(path, Path(folder)), str(Path(path).parent))
     stored.end("FINISHED")
+    if renamed:
+        return f"{experiment.run_name}: renamed, was {stored.name}"
     return f"{stored.name}: {'completed' if found else 'sent'}"
 
 
@@ -62,6 +69,16 @@ def run_of(store: Store, experiment: Experiment) -> StoredRun | None:
         cut_off = [run for run in matching if "model_sha256" not in run.found_tags and not experiment.in_workspace]
         matching = [run for run in same if run.found_tags.get("model_sha256") == model] + cut_off
     return next(iter(matching), None)
+
+
+def run_before_renaming(store: Store, experiment: Experiment) -> StoredRun | None:
+    """The run of this model, baseline and settings whose experiment DVC no longer has: only the name is another."""
+    if "model_sha256" not in experiment.tags:
+        return None
+    same = store.runs({name: experiment.tags[name] for name in ("model_sha256", "git_commit")})
+    others = [(run, run.found_tags.get("dvc_experiment", WORKSPACE)) for run in same]
+    gone = [run for run, name in others if name != WORKSPACE and (name, experiment.baseline) not in names()]
+    return next((run for run in gone if run.agrees(experiment.params())), None)
 
 
 if __name__ == "__main__":

@@ -101,10 +101,17 @@ def join(ranks: int) -> Iterator[Ranks | None]:
             dist.destroy_process_group()
 
 
+def use_loopback() -> None:
+    """Have gloo use the loopback interface: all ranks are on this machine.
+
+    Left alone, gloo looks up the machine's name, which may not resolve, or uses what ``GLOO_SOCKET_IFNAME`` names.
+    """
+    os.environ["GLOO_SOCKET_IFNAME"] = socket.if_indextoname(1)
+
+
 def _join_group(rank: int, ranks: int, gpus: int) -> Ranks:
     if gpus == 0:
-        # All ranks are on this machine. Left alone, gloo looks up the machine's name, which may not resolve.
-        os.environ["GLOO_SOCKET_IFNAME"] = socket.if_indextoname(1)  # the loopback interface
+        use_loopback()
         dist.init_process_group("gloo", timeout=TIMEOUT)
         return Ranks(rank, ranks, torch.device("cpu"))
     device = torch.device("cuda", rank)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from alexnet.errors import UserError
 from alexnet.prepare.pixels import BadImage, canonical
+from alexnet.prepare.workers import refuse_low_limit
 from alexnet.sources.manifest import Row, read_image
 
 REMEDY = "fix or remove them and run `dvc repro -f -s download`, then `dvc repro`"
@@ -45,6 +46,7 @@ class SquareSpec:
             except BadImage as bad:
                 yield (number, row), Reject(row, str(bad))
             except MemoryError:
+                refuse_low_limit(row.place)
                 yield (number, row), Reject(row, "needs too much memory")
 
 

@@ -4,14 +4,18 @@ import ctypes
 import os
 import resource
 import signal
+import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError as ChunkTimeout
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.context import ForkServerContext
 from multiprocessing.synchronize import RLock
+from multiprocessing.util import get_temp_dir
 from typing import TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
@@ -28,6 +32,10 @@ MEMORY = 4 << 30
 """Bytes of address space of a worker: enough for an image of 178 million pixels."""
 KEPT = 128 << 20
 """Bytes that a worker keeps between images."""
+LONGEST_TMPDIR = 107 - len("/pymp-12345678/listener-12345678")
+"""Bytes of the path of the temporary folder; Linux takes 107 for a socket in it."""
+SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+"""Where the socket may be instead."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -89,6 +97,7 @@ def in_chunks(
                 try:
                     yield one, again.result()
                 except ProcessExpired as death:
+                    refuse_low_limit(place(one[0]))
                     late = death.exitcode == -signal.SIGVTALRM
                     yield (
                         one,
@@ -139,6 +148,7 @@ class _Context(ForkServerContext):
 def _pool(workers: int) -> Iterator[ProcessPool]:
     # A server with the libraries loaded, and without threads, forks workers in milliseconds, also to replace dead ones.
     context = _Context()
+    _keep_socket_short()
     context.set_forkserver_preload(["numpy", "PIL.Image", "simplejpeg"])
     pool = ProcessPool(workers, initializer=_prepare, context=context)
     before = os.environ.get("OPENBLAS_NUM_THREADS")
@@ -147,6 +157,11 @@ def _pool(workers: int) -> Iterator[ProcessPool]:
     try:
         _start(pool)
         yield pool
+    except BrokenProcessPool:
+        raise UserError(
+            "the decoding processes do not start; check the free memory and the limits of this shell "
+            "(`ulimit -v`, `ulimit -u`, `ulimit -n`), then run this again"
+        ) from None
     finally:
         pool.stop()  # type: ignore[no-untyped-call]
         pool.join()
@@ -170,11 +185,43 @@ def _start(pool: ProcessPool) -> None:
         signal.raise_signal(signals[0])
 
 
+def refuse_low_limit(item: str) -> None:
+    """Raise ``UserError`` if this process may not have ``MEMORY``: on another machine ``item`` may be readable."""
+    hard = _hard_limit()
+    if hard < MEMORY:
+        raise UserError(
+            f"{item} cannot be decoded in {hard >> 20:,} MiB, the hard limit of memory here; "
+            f"raise it to {MEMORY >> 20:,} MiB (`ulimit -v {MEMORY >> 10}`), then run this again"
+        )
+
+
+def _hard_limit() -> int:
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
+
+
+def _keep_socket_short() -> None:
+    # multiprocessing puts its socket into the temporary folder, and Linux takes no long path for one. The folder that it makes on
+    # the first call serves all later ones.
+    standing = tempfile.gettempdir()
+    if len(os.fsencode(standing)) <= LONGEST_TMPDIR:
+        return
+    folder = next((folder for folder in SHORT_FOLDERS if os.access(folder, os.W_OK | os.X_OK)), None)
+    if folder is None:
+        raise UserError(f"TMPDIR: {standing} is too long for a socket; set it to a path of at most {LONGEST_TMPDIR} characters")
+    tempfile.tempdir = folder
+    try:
+        get_temp_dir()
+    finally:
+        tempfile.tempdir = standing
+
+
 def _prepare() -> None:
     # Ctrl-C is for the parent, which stops the workers. A crash leaves no core file.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    limit = min(MEMORY, _hard_limit())
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     # By default, glibc returns the memory of each photograph to the kernel, and the next one takes it page by page.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

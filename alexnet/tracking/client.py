@@ -6,6 +6,7 @@ The only module that imports mlflow, and only when a store is opened, as that ta
 import json
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -37,11 +38,16 @@ QUIET = {
 PARAMS_AT_ONCE, POINTS_AT_ONCE = 100, 1000
 """At most this many in one request to MLflow."""
 
-HALF_LINE = 90
+HALF_LINE = 150
 """Characters of an error's beginning, and of its end, that are shown."""
 
 REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"}
 """MLflow's codes for a call that it would reject again."""
+
+OTHER_SCHEMA = "out-of-date database schema"
+"""What MLflow says of a database that another version of it made."""
+DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+"""Packages by the name of their module, if that is another."""
 
 Point = tuple[str, float, int, int]
 """Name, value, step and the time in milliseconds since 1970."""
@@ -87,13 +93,22 @@ class Store:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
+        if self._address.fault:
+            raise MlflowException(self._address.fault)
         if self._address.folder and os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in ("true", "1"):
-            instead = sqlite_uri(self._address.folder / "mlflow.db")
+            folder = self._address.folder
+            instead = sqlite_uri(folder if folder.suffix == ".db" or folder.is_file() else folder / "mlflow.db")
             raise MlflowException(f"it keeps no runs in plain folders any more; set MLFLOW_TRACKING_URI={instead}")
         # Processes that create one SQLite database at the same time ruin it.
         with FileLock(f"{self.database}.lock", timeout=60) if self.database else nullcontext():
-            client = MlflowClient(self.uri)
-            found = client.get_experiment_by_name(EXPERIMENT)
+            try:
+                client = MlflowClient(self.uri)
+                found = client.get_experiment_by_name(EXPERIMENT)
+            except ImportError as error:
+                driver = shlex.quote(DRIVERS.get(error.name or "", error.name or "DRIVER"))
+                raise MlflowException(f"its driver is missing; run `python -m pip install {driver}`") from error
+            except ValueError as error:  # a variable of MLflow, such as a timeout that is not a number
+                raise MlflowException(str(error)) from error
             if found is None:
                 tags = {HOME: self.artifacts} if self.artifacts else None
                 try:
@@ -102,6 +117,11 @@ class Store:
                     found = client.get_experiment_by_name(EXPERIMENT)
                     if found is None:
                         raise
+            if found.lifecycle_stage == "deleted":
+                restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+                raise MlflowException(
+                    f"its experiment {EXPERIMENT} was deleted; run `MLFLOW_TRACKING_URI={shlex.quote(self.uri)} {restore}`"
+                )
             if self.database and self.artifacts and self.database.resolve().is_relative_to(self._root):
                 old = follow_repository(self.database, EXPERIMENT, self.artifacts)
                 if old:
@@ -124,7 +144,12 @@ class Store:
     def describe(self, error: object) -> str:
         """What failed, on one line, without the password that an address may hold."""
         line = (str(error) or type(error).__name__).splitlines()[0]
-        if len(line) > 2 * HALF_LINE:  # the cause comes last
+        if OTHER_SCHEMA in line:
+            line = (
+                "another version of MLflow made its database; if that was an older one, copy the database and run "
+                f"`mlflow db upgrade {shlex.quote(self.uri)}`, else set another in MLFLOW_TRACKING_URI"
+            )
+        elif len(line) > 2 * HALF_LINE:  # the cause comes last
             line = f"{line[:HALF_LINE]} … {line[-HALF_LINE:]}"
         return re.sub(r"//[^/\s]*@", "//", f"MLflow at {self.uri} failed ({line})")
 
@@ -149,6 +174,10 @@ class StoredRun:
         for start in range(0, len(new), PARAMS_AT_ONCE):
             self._client.log_batch(self._id, params=new[start : start + PARAMS_AT_ONCE])
         return len(new)
+
+    def agrees(self, params: Mapping[str, Any]) -> bool:
+        """Whether each setting that the run had when it was found has the value in ``params``."""
+        return all(name in params and written(params[name]) == value for name, value in self._run.data.params.items())
 
     def tags(self, tags: Mapping[str, str]) -> None:
         """Set tags."""

@@ -1,8 +1,11 @@
 """``MLFLOW_TRACKING_URI``, read as MLflow and SQLAlchemy read it, and the artifact addresses in a database."""
 
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
@@ -11,6 +14,11 @@ from urllib.request import url2pathname
 SQLITE = ("sqlite", "sqlite+pysqlite")
 SERVERS_OF_TABLES = ("postgresql", "mysql", "mssql")
 """Databases that MLflow uses itself; any other scheme belongs to a tracking server."""
+SERVERS = ("http", "https", "databricks", "databricks-uc", "uc")
+PLUGINS = "mlflow.tracking_store"
+"""The group of entry points by which packages add schemes to MLflow."""
+WITHOUT_SCHEME = re.compile(r"([^/@\s]+@)?([\w.-]+|\[[\da-fA-F:.]+\]):\d+(/.*)?")
+"""``localhost:5000``, which MLflow takes for a scheme, and ``127.0.0.1:5000``, which it takes for a folder."""
 
 HOME = "alexnet.artifacts"
 """The tag of an experiment that repeats the address of its artifacts."""
@@ -30,19 +38,48 @@ class Address:
     """The folder of a store in plain files."""
     server: bool = False
     """Whether it is a tracking server, which decides where artifacts go."""
+    fault: str = ""
+    """Why MLflow cannot use it, and what to set instead; empty if it may."""
 
     @classmethod
     def read(cls, uri: str, root: Path) -> Self:
         """The address in ``uri``; a relative path starts at ``root``."""
+        uri = uri.strip()
+        if fault := _fault(uri):
+            return cls(re.sub(r"^[^/@\s]+@", "", uri), fault=fault)  # without a password
         scheme = urlsplit(uri).scheme
         path, mark, options = uri.partition(":///")[2].partition("?")
         if scheme in SQLITE and path:
             database = root / unquote(path)
             return cls(sqlite_uri(database) + mark + options, database=database)
-        if scheme in ("", "file") and uri not in ("databricks", "databricks-uc", "uc"):
+        if scheme in ("", "file") and uri not in SERVERS:
             folder = root / (url2pathname(urlsplit(uri).path) if scheme else uri)
             return cls(folder.as_uri(), folder=folder)
         return cls(uri, server=not scheme.startswith((*SERVERS_OF_TABLES, "sqlite")))
+
+
+def _fault(uri: str) -> str:
+    """Why MLflow cannot use ``uri``, and what to set instead; empty if it may."""
+    if WITHOUT_SCHEME.fullmatch(uri):
+        return f"it has no scheme; set MLFLOW_TRACKING_URI=http://{uri}"
+    try:
+        parts = urlsplit(uri)
+        server = bool(parts.hostname and (parts.port is None or parts.port > 0))
+    except ValueError:
+        server = False
+    scheme = uri.partition(":")[0].lower() if re.match(r"[a-zA-Z][\w+.-]*:", uri) else ""
+    if scheme in ("http", "https") and not server:
+        return f"it is not a valid address; set MLFLOW_TRACKING_URI={scheme}://HOST:PORT"
+    if scheme in SQLITE and not uri.partition(":///")[2].partition("?")[0]:
+        file = uri.partition(":")[2].strip("/") or "mlflow.db"
+        return f"it names no file; set MLFLOW_TRACKING_URI=sqlite:///{file}"
+    known = [*SERVERS, "file", "sqlite", *SERVERS_OF_TABLES, *(plugin.name for plugin in entry_points(group=PLUGINS))]
+    if scheme and scheme.partition("+")[0] not in known:
+        near = get_close_matches(scheme, known, n=1)
+        return f"MLflow knows no {scheme}: addresses; " + (
+            f"did you mean {near[0]}:?" if near else "set MLFLOW_TRACKING_URI to http://HOST:PORT or sqlite:///FILE"
+        )
+    return ""
 
 
 def sqlite_uri(database: Path) -> str:

@@ -10,7 +10,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from alexnet.models.numerics import prepare_process
-from alexnet.pipeline.distributed import Ranks
+from alexnet.pipeline.distributed import Ranks, use_loopback
 
 
 class Pair:
@@ -43,6 +43,7 @@ class Pair:
 
 def serve(rank: int, store: str, asked: Any, answered: Any) -> None:
     prepare_process(threads=1)
+    use_loopback()
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     ranks = Ranks(rank, 2, torch.device("cpu"))
     while True:

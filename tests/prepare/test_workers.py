@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from PIL import Image
 
 from alexnet.errors import UserError
+from alexnet.files.whole import sha256_of
+from alexnet.prepare.squares import SquareSpec
 from alexnet.prepare.workers import AHEAD, CHUNK, Limits, WorkerFailure, in_chunks
+from alexnet.sources.manifest import Row
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KILLER, HANGER = 40, 70
@@ -111,6 +115,65 @@ def test_time_spent_waiting_makes_no_item_guilty() -> None:
 
 def test_a_worker_that_eats_memory_is_stopped() -> None:
     assert [result for _, result in in_chunks(eat, [0], workers=1, title="", place=str)] == ["MemoryError"]
+
+
+LIMITED = """
+import ctypes, resource, sys
+hard, module = int(sys.argv[1]), sys.argv[2]
+drop_from_bounding_set = raise_limits = 24  # Linux's numbers: root could raise the limit again
+ctypes.CDLL(None).prctl(drop_from_bounding_set, raise_limits)
+resource.setrlimit(resource.RLIMIT_AS, (hard << 20, hard << 20))
+import os
+os.execv(sys.executable, [sys.executable, "-c", f"from prepare.test_workers import {module} as do; do()"])
+"""
+
+
+def print_doubles() -> None:
+    print(flat(in_chunks(double, [1, 2], workers=1, title="", place=str)))
+
+
+def read_a_large_picture(items: Sequence[int], folder: Path) -> int:
+    picture = folder / "large.png"
+    row = Row("train", 0, picture.name, 0, picture.stat().st_size, sha256_of(picture))
+    return sum(1 for _ in SquareSpec(folder, "encoded", 8).squares([(0, row)]))
+
+
+def print_squares() -> None:
+    folder = Path(os.environ["FOLDER"])
+    try:
+        print(list(in_chunks(partial(read_a_large_picture, folder=folder), [0], workers=1, title="", place=str)))
+    except UserError as error:
+        print(error)
+
+
+def limited(mebibytes: int, function: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Call a function of this module in a process under a hard limit of memory."""
+    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/tests"} | variables
+    command = [sys.executable, "-c", LIMITED, str(mebibytes), function]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
+
+
+def test_a_hard_limit_of_memory_below_that_of_a_worker_is_kept() -> None:
+    done = limited(2000, "print_doubles")
+    assert (done.stdout, done.stderr) == ("[(1, 2), (2, 4)]\n", "")
+
+
+def test_a_picture_that_a_lower_limit_makes_unreadable_is_no_reject(tmp_path: Path) -> None:
+    Image.new("RGB", (12_000, 12_000)).save(tmp_path / "large.png", compress_level=1)
+    done = limited(700, "print_squares", FOLDER=str(tmp_path))
+    assert done.stdout.startswith(
+        "large.png cannot be decoded in 700 MiB, the hard limit of memory here; raise it to 4,096 MiB ("
+    )
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
+
+
+def test_a_long_temporary_folder_is_no_obstacle(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    program = "from prepare.test_workers import print_doubles as do; do()"
+    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/tests", "TMPDIR": str(folder)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, env=environment)
+    assert (done.stdout, done.stderr) == ("[(1, 2), (2, 4)]\n", "")
 
 
 def test_a_worker_is_one_thread() -> None:

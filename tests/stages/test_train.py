@@ -49,6 +49,8 @@ LEFT_BY_A_CLUSTER = {
     "MASTER_ADDR": "10.0.0.9",
     "MASTER_PORT": "1",
     "GLOO_SOCKET_IFNAME": "ib0",
+    "GLOO_DEVICE_TRANSPORT": "TCP_TLS",
+    "TORCH_DISTRIBUTED_DEBUG": "verbose",
     "LOGLEVEL": "debug",
     "PYTHON_EXEC": "/bin/true",
 }

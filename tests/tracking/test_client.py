@@ -1,8 +1,14 @@
 """The store of MLflow runs, and one run spoken to directly."""
 
 import math
+import os
+import re
+import shlex
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -116,9 +122,84 @@ def test_a_failure_is_described_in_one_line_without_the_password(tmp_path: Path,
 
 
 def test_a_long_description_of_a_failure_keeps_its_beginning_and_the_cause_at_its_end(tmp_path: Path) -> None:
-    said = Store(tmp_path).describe(ValueError("the upload to " + 300 * "x" + " failed: timed out"))
+    said = Store(tmp_path).describe(ValueError("the upload to " + 500 * "x" + " failed: timed out"))
     assert "(the upload to xxx" in said and said.endswith("xxx failed: timed out)")
-    assert len(said) < 300 + len(str(tmp_path))
+    assert len(said) < 400 + len(str(tmp_path))
+
+
+def told(root: Path, uri: str | None = None, **variables: str) -> str:
+    """What is said of the store of this address, by default the one of ``root``, if it refuses."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for name, value in variables.items() if uri is None else [("MLFLOW_TRACKING_URI", uri), *variables.items()]:
+            patch.setenv(name, value)
+        store = Store(root)
+        with pytest.raises(store.failure) as refusal:
+            store.connect()
+    said = store.describe(refusal.value)
+    assert "\n" not in said and "…" not in said
+    return said
+
+
+def follow(said: str) -> None:
+    """Run the command that a message advises."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    subprocess.run(said.split("`")[1], shell=True, env=environment, check=True, capture_output=True, timeout=240)
+
+
+@pytest.fixture
+def standing(store: Store, tmp_path: Path) -> Path:
+    """A folder of an odd name with a copy of the store's database."""
+    root = tmp_path / "it's a folder"
+    root.mkdir()
+    assert store.database
+    shutil.copy(store.database, root / "mlflow.db")
+    return root
+
+
+@pytest.mark.parametrize("revision", ["75868b020152", "ffffffffffff"], ids=["older", "newer"])
+def test_a_database_of_another_mlflow_is_refused_with_what_helps(standing: Path, revision: str) -> None:
+    with closing(sqlite3.connect(standing / "mlflow.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = ?", [revision])
+    said = told(standing)
+    assert "another version of MLflow made its database; if that was an older one, copy the database and run `" in said
+    command = said.split("`")[1]
+    assert shlex.split(command) == ["mlflow", "db", "upgrade", f"sqlite:///{standing}/mlflow.db"]
+    assert said.endswith("else set another in MLFLOW_TRACKING_URI)")
+
+
+def test_a_deleted_experiment_is_refused_with_the_command_that_helps(standing: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{standing}/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'alexnet'")
+    client.delete_experiment(experiment.experiment_id)
+    said = told(standing)
+    assert "its experiment alexnet was deleted; run `MLFLOW_TRACKING_URI=" in said
+    follow(said)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert len(Store(standing).runs({"model_sha256": "f00d"})) <= 1
+
+
+@pytest.mark.parametrize(
+    ("uri", "package"),
+    [
+        ("postgresql://u:secret@127.0.0.1/db", "psycopg"),
+        ("postgresql+psycopg2://u:secret@127.0.0.1/db", "psycopg2-binary"),
+        ("mysql://u:secret@127.0.0.1/db", "mysqlclient"),
+        ("mysql+pymysql://u:secret@127.0.0.1/db", "pymysql"),
+        ("mssql+pyodbc://u:secret@127.0.0.1/db", "pyodbc"),
+    ],
+)
+def test_a_database_without_its_driver_is_refused_with_the_package(tmp_path: Path, uri: str, package: str) -> None:
+    said = told(tmp_path, uri)
+    assert re.search(rf"\(its driver is missing; run `python -m pip install '?{package}\b", said)
+    assert "secret" not in said
+
+
+def test_a_variable_of_mlflow_that_it_cannot_read_is_a_refusal(tmp_path: Path) -> None:
+    assert "MLFLOW_HTTP_REQUEST_TIMEOUT" in told(tmp_path, "http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_TIMEOUT="soon")
 
 
 def test_results_get_the_names_of_the_metrics() -> None:

@@ -160,6 +160,48 @@ def test_an_address_means_what_mlflow_takes_it_for_and_starts_at_the_repository(
     assert Address.read(uri, Path("/r")) == expected
 
 
+@pytest.mark.parametrize(
+    ("uri", "remedy"),
+    [
+        ("localhost:5000", "set MLFLOW_TRACKING_URI=http://localhost:5000"),
+        ("127.0.0.1:5000/x", "set MLFLOW_TRACKING_URI=http://127.0.0.1:5000/x"),
+        ("[::1]:5000", "set MLFLOW_TRACKING_URI=http://[::1]:5000"),
+        ("somebody:secret@host:5000", "@host:5000"),
+        ("http://[::1", "set MLFLOW_TRACKING_URI=http://HOST:PORT"),
+        ("https://host:port", "set MLFLOW_TRACKING_URI=https://HOST:PORT"),
+        ("http:/host:5000", "set MLFLOW_TRACKING_URI=http://HOST:PORT"),
+        ("sqlite://runs.db", "set MLFLOW_TRACKING_URI=sqlite:///runs.db"),
+        ("sqlite:runs.db", "set MLFLOW_TRACKING_URI=sqlite:///runs.db"),
+        ("sqlite://", "set MLFLOW_TRACKING_URI=sqlite:///mlflow.db"),
+        ("postgres://somebody:secret@host/db", "did you mean postgresql:?"),
+        ("htp://host:5000", "did you mean http:?"),
+        ("s3://bucket/runs", "set MLFLOW_TRACKING_URI to http://HOST:PORT or sqlite:///FILE"),
+    ],
+)
+def test_an_address_that_mlflow_cannot_use_is_refused_with_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, remedy: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    store = Store(tmp_path)  # as a training builds it, which MLflow does not stop
+    with pytest.raises(store.failure) as refusal:
+        store.connect()
+    assert remedy in str(refusal.value)
+    assert "secret" not in store.describe(refusal.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("uri", ["mlflow.db", "./old"])
+def test_a_database_named_by_its_path_alone_is_refused_with_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    (tmp_path / "old").touch()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    store = Store(tmp_path)
+    with pytest.raises(store.failure) as refusal:
+        store.connect()
+    assert str(refusal.value).endswith(f"set MLFLOW_TRACKING_URI=sqlite:///{tmp_path / uri}")
+
+
 def test_a_folder_of_files_is_refused_with_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "./fs")
     store = Store(tmp_path)

@@ -1,5 +1,6 @@
 """Every stage command checks all of params.yaml first: one line, exit 2, before any large library is imported."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -120,3 +121,15 @@ def test_a_relative_model_to_start_from_lies_in_the_main_repository(tiny: Path, 
     text = (folder / "models/alexnet.json").read_text()
     assert f'"init_from": "{sha256_of(main / "start.safetensors")}"' in text
     assert str(main) not in text
+
+
+@pytest.mark.parametrize("initialised", [False, True], ids=["no repository", "no commit"])
+def test_a_recipe_without_a_commit_is_refused_with_two_commands(tmp_path: Path, initialised: bool) -> None:
+    (tmp_path / "params.yaml").write_text(params_text())
+    variables = {"PATH": os.environ["PATH"], "GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
+    if initialised:
+        subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    result = command(tmp_path, "-m", "workflow.recipe", "tanh", **variables)
+    assert (result.returncode, result.stdout) == (2, "")
+    advice = "run `git init` and `git add -A && git commit -m start`, then run this again"
+    assert result.stderr == f"error: DVC needs git and a commit of these files; {advice}\n"

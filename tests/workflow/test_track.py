@@ -1,5 +1,6 @@
 """`python -m workflow.track` in a small repository with real experiments of DVC."""
 
+import hashlib
 import os
 import re
 import subprocess
@@ -190,6 +191,24 @@ def test_a_later_training_that_was_stopped_gets_nothing_of_the_one_before(lines:
     for name in ("new", "uncached", "elsewhere"):
         (stopped,) = tracked.runs({"stopped": name})
         assert stopped.status == "RUNNING" and "model_sha256" not in stopped.found_tags
+
+
+def test_a_renamed_experiment_keeps_its_run(lines: Any, repository: Path, tracked: Store) -> None:
+    sh(repository, "dvc", "exp", "run", "-q", "-n", "before", "--temp", "-S", "lr=0.06")
+    commit = sh(repository, "git", "rev-parse", "HEAD").strip()
+    model = {"git_commit": commit, "model_sha256": hashlib.sha256(b"weights 0.06").hexdigest()}
+    sh(repository, "git", "commit", "-qm", "later", "--allow-empty")
+    # Neither a plain `dvc repro` of the earlier commit nor a removed experiment of other settings was renamed.
+    tracked.create("plain", {"dvc_experiment": "workspace"} | model)
+    tracked.create("removed", {"dvc_experiment": "removed"} | model).params({"machine.workers": 7})
+    assert lines() == ["before: sent"]
+    run_id = stored_run(tracked, "before").info.run_id
+    sh(repository, "dvc", "exp", "rename", "before", "after")
+    assert lines() == ["after: renamed, was before"]
+    renamed = stored_run(tracked, "after")
+    assert (renamed.info.run_id, renamed.info.run_name, renamed.info.status) == (run_id, "after", "FINISHED")
+    assert tracked.runs({"dvc_experiment": "before"}) == []
+    assert lines() == ["MLflow has every run"]
 
 
 def test_a_server_that_is_down_is_told_in_one_line(
