@@ -42,4 +42,4 @@ def write(root: Path, images: int, sizes: Sequence[Size], qualities: Sequence[in
 def listed(root: Path) -> Manifest:
     """The manifest of a user's folder."""
     settings = Source(source="folder", name=None, root=str(root), val_fraction=0.1, test_fraction=0.1, limit=None, blends=1)
-    return collect(settings, 0, main=root, raw=root)
+    return collect(settings, 0, main=root, raw=root)[0]

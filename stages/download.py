@@ -24,7 +24,13 @@ def main(params: Params) -> None:
     found, omissions = collect(params.data, params.seed, main=paths.main_repository(), raw=paths.RAW)
     manifest.write(paths.RAW, found)
     counts = ", ".join(f"{len(found.of_split(split))} {split}" for split in manifest.SPLITS)
-    print(f"download: {len(found.classes)} classes, {counts} images of {params.data.name or params.data.source}", file=sys.stderr)
+    for line in omissions.lines:
+        print(f"download: {line}", file=sys.stderr)
+    left_out = f"; left out: {omissions.summary()}" if omissions.files else ""
+    print(
+        f"download: {len(found.classes)} classes, {counts} images of {params.data.name or params.data.source}{left_out}",
+        file=sys.stderr,
+    )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def collect(settings: Source, seed: int, *, main: Path, raw: Path) -> tuple[Mani
     if settings.limit is not None:
         rows = limit(rows, settings.limit, seed, found.classes)
     rows.sort(key=lambda row: (SPLITS.index(row.split), row.path, row.offset))
-    return Manifest(
+    manifest = Manifest(
         source=f"{settings.source}/{settings.name}" if settings.name else settings.source,
         classes=found.classes,
         mirror=found.mirror,

@@ -86,7 +86,7 @@ def put(tmp_path: Path) -> Callable[[str, Files], None]:
 def collect(tmp_path: Path, settings: Callable[..., Source]) -> Callable[[str], Manifest]:
     def run(name: str) -> Manifest:
         chosen = settings(source="torchvision", name=name, root=None)
-        return collect_source(chosen, 0, main=tmp_path, raw=tmp_path / "data/raw")
+        return collect_source(chosen, 0, main=tmp_path, raw=tmp_path / "data/raw")[0]
 
     return run
 

@@ -172,8 +172,9 @@ def test_a_deleted_experiment_is_refused_with_the_command_that_helps(standing: P
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{standing}/mlflow.db")
-    (experiment,) = client.search_experiments(filter_string="name = 'alexnet'")
-    client.delete_experiment(experiment.experiment_id)
+    found = client.get_experiment_by_name("alexnet")
+    assert found
+    client.delete_experiment(found.experiment_id)
     said = told(standing)
     assert "its experiment alexnet was deleted; run `MLFLOW_TRACKING_URI=" in said
     follow(said)
