@@ -26,7 +26,7 @@ Trained = tuple[list[StepStats], list[Epoch], dict[str, str]]
 
 
 class Recorder:
-    """An observer that keeps what it is told."""
+    """An observer that records events."""
 
     def __init__(self) -> None:
         self.steps: list[StepStats] = []

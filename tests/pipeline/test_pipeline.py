@@ -94,7 +94,7 @@ def test_three_ranks_give_the_weights_of_one(tiny: Path) -> None:
     *figures, whole = alone(settings, tiny)
     with RankProcesses(3, threads=1) as processes:
         results = processes(trained, settings, tiny)
-    assert [told for *told, _ in results] == 3 * [figures]
+    assert [reported for *reported, _ in results] == 3 * [figures]
     assert {name: value for *_, weights in results for name, value in weights.items()} == whole
 
 

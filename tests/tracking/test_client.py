@@ -127,7 +127,7 @@ def test_a_long_description_of_a_failure_keeps_its_beginning_and_the_cause_at_it
     assert len(said) < 400 + len(str(tmp_path))
 
 
-def told(root: Path, uri: str | None = None, **variables: str) -> str:
+def failure_of(root: Path, uri: str | None = None, **variables: str) -> str:
     """What is said of the store of this address, by default the one of ``root``, if it refuses."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -161,7 +161,7 @@ def standing(store: Store, tmp_path: Path) -> Path:
 def test_a_database_of_another_mlflow_is_refused_with_what_helps(standing: Path, revision: str) -> None:
     with closing(sqlite3.connect(standing / "mlflow.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = ?", [revision])
-    said = told(standing)
+    said = failure_of(standing)
     assert "another version of MLflow made its database; if that was an older one, copy the database and run `" in said
     command = said.split("`")[1]
     assert shlex.split(command) == ["mlflow", "db", "upgrade", f"sqlite:///{standing}/mlflow.db"]
@@ -175,7 +175,7 @@ def test_a_deleted_experiment_is_refused_with_the_command_that_helps(standing: P
     found = client.get_experiment_by_name("alexnet")
     assert found
     client.delete_experiment(found.experiment_id)
-    said = told(standing)
+    said = failure_of(standing)
     assert "its experiment alexnet was deleted; run `MLFLOW_TRACKING_URI=" in said
     follow(said)
     with pytest.MonkeyPatch.context() as patch:
@@ -194,13 +194,13 @@ def test_a_deleted_experiment_is_refused_with_the_command_that_helps(standing: P
     ],
 )
 def test_a_database_without_its_driver_is_refused_with_the_package(tmp_path: Path, uri: str, package: str) -> None:
-    said = told(tmp_path, uri)
+    said = failure_of(tmp_path, uri)
     assert re.search(rf"\(its driver is missing; run `python -m pip install '?{package}\b", said)
     assert "secret" not in said
 
 
 def test_a_variable_of_mlflow_that_it_cannot_read_is_a_refusal(tmp_path: Path) -> None:
-    assert "MLFLOW_HTTP_REQUEST_TIMEOUT" in told(tmp_path, "http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_TIMEOUT="soon")
+    assert "MLFLOW_HTTP_REQUEST_TIMEOUT" in failure_of(tmp_path, "http://127.0.0.1:9", MLFLOW_HTTP_REQUEST_TIMEOUT="soon")
 
 
 def test_results_get_the_names_of_the_metrics() -> None:
