@@ -103,7 +103,7 @@ def test_without_a_commit_two_commands_help_before_anything_is_installed(tmp_pat
     subprocess.run(["make", ".git-commit", ".git-identity"], cwd=folder, env=environment, check=True)
 
 
-def test_a_folder_of_another_user_is_told_with_the_command_of_git(tmp_path: Path) -> None:
+def test_a_folder_of_another_user_is_reported_with_the_command_of_git(tmp_path: Path) -> None:
     for name in ("Makefile", "params.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     # git's own tests make it take the folder for another user's.

@@ -26,7 +26,7 @@ class Request:
         return self.main / "downloads"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Omissions:
     """What a source found in a user's folder and does not use."""
 

@@ -9,7 +9,7 @@ from alexnet.names import printable
 from alexnet.sources.listing import Omissions
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".png", ".webp", ".bmp")
-DROPPINGS = {
+SYSTEM_FILES = {
     # Synology, QNAP
     *("@eadir", "@tmp", "@sharebin", "@__thumb", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"),
     # Windows
@@ -17,12 +17,12 @@ DROPPINGS = {
     # macOS, Linux
     *("__macosx", "network trash folder", "temporary items", "icon\r", "lost+found"),
 }
-"""Files and folders, in small letters, that storage devices and operating systems put among a user's own."""
+"""Lower-case names of files and folders that storage devices and operating systems put among a user's own."""
 
 
 def ignored(name: str) -> bool:
     """Whether a file or folder is hidden, or was put there by a storage device or an operating system."""
-    return name.startswith(".") or name.lower() in DROPPINGS
+    return name.startswith(".") or name.lower() in SYSTEM_FILES
 
 
 def subfolders(folder: Path) -> list[str]:

@@ -77,7 +77,7 @@ def test_a_contender_that_dies_is_named() -> None:
         contenders["weak"]()
 
 
-def test_what_is_told_is_printed_as_a_table_and_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_reported_is_printed_as_a_table_and_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     comparisons = [compared([1234.5, 1300.0], [1000.0, 1000.0], 1.2), compared([0.00123], [0.1], 0.02, at_most=True)]
     tell(comparisons, parser("what", rounds=1).parse_args(["--json", str(tmp_path / "figures.json")]))
     assert read(tmp_path / "figures.json") == Figures(comparisons, [])
@@ -88,7 +88,7 @@ def test_what_is_told_is_printed_as_a_table_and_read_again(tmp_path: Path, capsy
     assert lines[3][1:] == ["0.00123 s", "peer: 0.100", "**0.012** (0.012–0.012)", "≤ 0.02", "yes"]
 
 
-def test_rows_that_are_left_out_are_told_and_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_that_are_left_out_are_reported_and_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     row = compared([1.0], [1.0], 1)
     tell([row], parser("what", rounds=1).parse_args(["--json", str(tmp_path / "figures.json")]), ["this", "that"])
     assert read(tmp_path / "figures.json") == Figures([row], ["this", "that"])

@@ -31,7 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_measurement_that_fails_is_told_and_the_rest_goes_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_measurement_that_fails_is_reported_and_the_rest_goes_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main([]) == 1
     assert "error: benchmarks.broken ended with 1\n" in capsys.readouterr().err
     page = (here / "README.md").read_text()

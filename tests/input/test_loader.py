@@ -63,7 +63,9 @@ def test_each_row_has_the_number_that_follows_the_one_before_padding_counted(sha
         assert torch.cat([batch.rows for batch in found]).tolist() == list(range(48, 48 + 24))
 
 
-def test_a_batch_that_cannot_be_decoded_is_told_to_whoever_waits_for_it(shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_cannot_be_decoded_is_reported_to_whoever_waits_for_it(
+    shards: Shards, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(image: int) -> memoryview:
         raise OSError("the disk is gone")
 

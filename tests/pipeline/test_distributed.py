@@ -1,4 +1,4 @@
-"""Who the ranks are, and how a process that does not fit is told so."""
+"""Who the ranks are, and the error of a process that does not fit."""
 
 import math
 import os

@@ -154,7 +154,7 @@ def test_what_shakes_the_training_is_named_and_nothing_else(tmp_path: Path, draw
         assert "handicap" not in text
 
 
-def test_mean_and_scale_are_told_as_they_are_subtracted_and_divided(tmp_path: Path) -> None:
+def test_mean_and_scale_are_reported_as_they_are_subtracted_and_divided(tmp_path: Path) -> None:
     for text in drawn_texts(tmp_path, mean="channel", scale="unit"):
         assert "The mean colour of the training images" in text
         deviations = np.sqrt(np.diag(read_json(tmp_path / "data/eigenbasis.json")["covariance"]))
@@ -176,7 +176,7 @@ def test_mean_and_scale_are_told_as_they_are_subtracted_and_divided(tmp_path: Pa
         ({"crop_size": 32, "crop_padding": 0, "flip": True}, "the image and its mirror image, five times each", "Ten"),
     ],
 )
-def test_crops_are_told_as_they_are_cut(tmp_path: Path, drawn: Drawn, changes: dict[str, Any], said: str, views: str) -> None:
+def test_crops_are_reported_as_they_are_cut(tmp_path: Path, drawn: Drawn, changes: dict[str, Any], said: str, views: str) -> None:
     for text in texts(tmp_path, drawn, "alexnet-32", **changes):
         assert said in text
         assert f"{views} crops" in text
@@ -211,14 +211,14 @@ def test_a_data_set_of_torchvision_is_called_by_its_name(tmp_path: Path, drawn: 
         assert re.search(r"data\.source\W*torchvision\W", text)
 
 
-def test_rate_that_falls_each_epoch_is_told_and_not_marked(tmp_path: Path) -> None:
+def test_rate_that_falls_each_epoch_is_reported_and_not_marked(tmp_path: Path) -> None:
     assert all(
         "The learning rate fell along half a cosine, from 0.01" in text for text in drawn_texts(tmp_path, lr_schedule="cosine")
     )
     assert ">lr " not in (tmp_path / "reports/figures/loss.svg").read_text()
 
 
-def test_early_end_and_a_start_from_other_weights_are_told(tmp_path: Path, drawn: Drawn) -> None:
+def test_early_end_and_a_start_from_other_weights_are_reported(tmp_path: Path, drawn: Drawn) -> None:
     write_run(tmp_path, init_from="0f4c" * 16, early_stop=3)
     card = read_json(tmp_path / "models/alexnet.json")
     write_json(tmp_path / "models/alexnet.json", card | {"settings": card["settings"] | {"epochs": 20}})

@@ -126,7 +126,7 @@ def test_card_is_shown_whole(run: Path, made: tuple[Page, str]) -> None:
     assert {*card["data"]["images"].values(), card["data"]["rejects"], card["parameters"]} <= set(page.values)
 
 
-def test_source_without_flips_is_told_as_five_crops(made: tuple[Page, str], tmp_path: Path) -> None:
+def test_source_without_flips_is_reported_as_five_crops(made: tuple[Page, str], tmp_path: Path) -> None:
     assert all("without reflections" in text for text in (made[0].text, made[1]))
     write_run(tmp_path, flip=True)
     page, readme = report(tmp_path)

@@ -79,7 +79,7 @@ def test_ctrl_c_while_mlflow_gets_the_model_costs_no_training(tiny: Path, tmp_pa
     assert (stored.name, stored.status) == ("second", "FINISHED")
 
 
-def test_a_rank_that_the_system_killed_is_told_with_the_likely_reason(tmp_path: Path) -> None:
+def test_a_rank_that_the_system_killed_is_reported_with_the_likely_reason(tmp_path: Path) -> None:
     (tmp_path / "rank.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
     done = python(tmp_path, "", "-m", "workflow.torchrun", "--nproc-per-node", "1", "rank.py")
     assert done.returncode == 1

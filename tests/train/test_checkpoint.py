@@ -30,7 +30,7 @@ class Stop(Exception):
 
 
 class Stopping(Recorder):
-    """Ends a training when it is told of step ``stop``; keeps the numbers of the steps."""
+    """Stops a training at step ``stop``; records the numbers of the steps."""
 
     def __init__(self, stop: int) -> None:
         super().__init__()
@@ -55,12 +55,12 @@ Result = tuple[list[Epoch], dict[str, str], list[int]]
 
 
 def train(ranks: Ranks, settings: dict[str, Any], folder: Path, root: Path, stop: int = STEPS + 1) -> Result:
-    """Train until step ``stop`` is told of, when the one before it is saved."""
+    """Train until step ``stop`` is reported; the one before it is saved by then."""
     training, observer, history = session_of(ranks, settings, folder), Stopping(stop), list[Epoch]()
     with training.checkpoint(root) as checkpoint, suppress(Stop):
         history += training.trainer.fit(observer, checkpoint)
         checkpoint.clear()
-        assert observer.epochs == history  # those before the stop are told again
+        assert observer.epochs == history  # those before the stop are reported again
     return history, hashes(training.engine.parameters()), observer.done
 
 
@@ -119,7 +119,7 @@ def test_other_ranks_and_cuts_go_on(pair: Any, tiny: Path, tmp_path: Path) -> No
     assert first[1] | second[1] == weights
 
 
-def test_a_damaged_checkpoint_is_told_and_the_training_starts_again(
+def test_a_damaged_checkpoint_is_reported_and_the_training_starts_again(
     tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     alone(recipe(), tiny, tmp_path, 5)
@@ -168,7 +168,9 @@ def test_a_second_training_of_a_recipe_saves_nothing(tiny: Path, tmp_path: Path,
     assert session_of(one_process(), recipe(), tiny).checkpoint(tmp_path).due()
 
 
-def test_a_full_disk_is_told_once_and_stops_no_training(tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_reported_once_and_stops_no_training(
+    tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
     try:
@@ -180,7 +182,7 @@ def test_a_full_disk_is_told_once_and_stops_no_training(tiny: Path, tmp_path: Pa
     assert "(File too large); the training goes on" in said
 
 
-def test_a_folder_that_cannot_be_made_is_told_and_stops_no_training(
+def test_a_folder_that_cannot_be_made_is_reported_and_stops_no_training(
     tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -209,7 +211,7 @@ def test_nothing_is_saved_where_minutes_are_null(tiny: Path, tmp_path: Path) -> 
     assert isinstance(Checkpoint(None, 0, one_process()).token, str)
 
 
-def test_a_checkpoint_by_other_code_is_told_with_the_command_to_resume_from_it(
+def test_a_checkpoint_by_other_code_is_reported_with_the_command_to_resume_from_it(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "my checkpoints"

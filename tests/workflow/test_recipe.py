@@ -230,7 +230,9 @@ def test_a_recipe_mends_settings_that_are_refused_as_they_stand(here: Path) -> N
     recipe.experiment(["cifar10-32"], [], name=None, queue=False, force=True)
 
 
-def test_settings_that_the_last_commit_has_not_are_told(repository: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_the_last_commit_has_not_are_reported(
+    repository: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(repository)
     standing = (repository / "params.yaml").read_text()
     (repository / "params.yaml").write_text(standing.replace("lrn: paper", "lrn: off").replace("momentum: 0.9", "momentum: 0.8"))

@@ -211,7 +211,7 @@ def test_a_renamed_experiment_keeps_its_run(lines: Any, repository: Path, tracke
     assert lines() == ["MLflow has every run"]
 
 
-def test_a_server_that_is_down_is_told_in_one_line(
+def test_a_server_that_is_down_is_reported_in_one_line(
     repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(repository)
