@@ -1,32 +1,29 @@
-"""``python -m alexnet predict IMAGE ...``: classify images with a trained model and its card."""
+"""``python -m alexnet COMMAND …``: use a trained model and its card."""
 
 import argparse
 import sys
-from pathlib import Path
+from importlib import import_module
+from pkgutil import iter_modules
 
+from alexnet import commands
 from alexnet.errors import UserError
-from alexnet.home import expanded
 from alexnet.names import printable
-from alexnet.output import complain, flush, say
+from alexnet.nearest import refuse_unknown
+from alexnet.output import complain, flush
 
-MODEL = Path("models/alexnet.safetensors")
-"""The model that the workspace's training wrote."""
+NAMES = [module.name for module in iter_modules(commands.__path__) if not module.name.startswith("_")]
 
 
 def main() -> None:
-    """Read the command line and run it; exit 2 with one line if something is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m alexnet", description="Use a trained AlexNet.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    predict = commands.add_parser("predict", help="print the five likeliest classes of each image")
-    predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    predict.add_argument("--model", type=Path, default=MODEL, help="default: %(default)s; its card lies beside it")
-    predict.add_argument("--ten-crop", action="store_true", help="average over ten crops instead of the centre crop")
+    """Read the command line and run its command; exit 2 with one line if something is wrong."""
     try:
+        if sys.argv[1:] and not sys.argv[1].startswith("-"):
+            refuse_unknown("command", sys.argv[1], NAMES)
         try:
-            arguments = parser.parse_args()
+            arguments = _parser().parse_args()
         finally:
             flush()
-        sys.exit(print_predictions(arguments.images, arguments.model, arguments.ten_crop))
+        sys.exit(arguments.run(arguments))
     except UserError as error:
         complain(f"error: {printable(error)}")
         sys.exit(2)
@@ -38,47 +35,21 @@ def main() -> None:
         sys.exit(130)
 
 
-def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> int:
-    """Print the likeliest classes of each image, one line for each that cannot be read; returns 2 if there was one, else 0.
-
-    Raises ``UserError`` if there is no model.
-    """
-    # Imported here, as torch takes seconds.
-    import torch
-
-    from alexnet.evaluate.predictions import probabilities
-    from alexnet.files.card import Card
-    from alexnet.input.augment import Normalization, apply, center_views
-    from alexnet.models.numerics import prepare_process
-    from alexnet.models.saved import load_model
-    from alexnet.prepare.pixels import BadImage, canonical
-
-    model = expanded(str(model), "--model")
-    ours = model.resolve() == MODEL.resolve()
-    if not model.is_file():
-        train = "run `dvc repro` to train it, or " if ours else ""
-        raise UserError(f"{model} is missing; {train}choose a model with --model")
-    # `dvc repro` makes no card for a copied model.
-    copied = f"the card of {model.name} belongs there: copy the {MODEL.with_suffix('.json')} that the same training wrote"
-    card = Card.read(model.with_suffix(".json"), "" if ours else copied)
-    prepare_process(card.settings["threads"])
-    net, mean = load_model(model, card)
-    normalization = Normalization.of(mean, card.scale, padding=0, device=mean.device)
-    status = 0
-    for path in images:
-        try:
-            pixels = torch.tensor(canonical(path.read_bytes(), card.size))[None]
-        except (OSError, BadImage) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            complain(f"error: {printable(path)} cannot be read as an image ({reason}); choose another file")
-            status = 2
-            continue
-        found = probabilities(net, apply(pixels, center_views(1, 0), normalization), card)
-        likely, labels = (found.ten_crop if ten_crop else found.center)[0].topk(min(5, len(card.classes)))
-        say(printable(path))
-        for probability, label in zip(likely.tolist(), labels.tolist(), strict=True):
-            say(f"  {probability:6.1%}  {printable(card.classes[label])}")
-    return status
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m alexnet", description="Use a trained AlexNet.")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in NAMES:
+        module = import_module(f"alexnet.commands.{name}")
+        command = subparsers.add_parser(
+            name,
+            help=module.__doc__,
+            description=module.__doc__,
+            epilog=f"example:\n  {module.EXAMPLE}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from helpers.cards import card_of
 from helpers.nets import net_of
 from PIL import Image
 
-from alexnet.__main__ import print_predictions
+from alexnet.commands.predict import print_predictions
 from alexnet.errors import UserError
 from alexnet.models.saved import save_weights
 from alexnet.output import READER_GONE

@@ -9,7 +9,7 @@ import torch
 from helpers.cards import card_of
 from helpers.nets import net_of
 
-from alexnet.__main__ import print_predictions
+from alexnet.commands.predict import print_predictions
 from alexnet.evaluate import predictions
 from alexnet.evaluate.evaluation import evaluate
 from alexnet.evaluate.predictions import Probabilities
