@@ -7,12 +7,13 @@ from stages.command import run
 
 
 def main() -> None:
-    """Write the errors and, for the report, predictions, tables, kernels and samples."""
+    """Write the errors and, for the report, predictions, tables, kernels, samples and their nearest training images."""
     # Imported here, as params.yaml is checked first and torch takes seconds.
     import torch
 
     from alexnet.evaluate import results
-    from alexnet.evaluate.evaluation import evaluate
+    from alexnet.evaluate.evaluation import Runner, evaluate
+    from alexnet.evaluate.features import write_nearest
     from alexnet.files.card import Card
     from alexnet.files.whole import write_json
     from alexnet.input.loader import thread_count
@@ -27,10 +28,12 @@ def main() -> None:
     prepare_process(card.settings["threads"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net, mean = load_model(paths.MODEL, card)
-    shards = Shards(paths.SHARDS, "test")
-    evaluation = evaluate(net, mean, shards, card, device, thread_count(None, processes=1))
+    runner = Runner(mean, card, device, thread_count(None, processes=1))
+    train, test = (Shards(paths.SHARDS, split) for split in ("train", "test"))
+    evaluation = evaluate(net, test, runner)
     errors = results.metrics(evaluation, len(card.classes))
-    results.write(paths.EVALUATION, evaluation, net, shards, card)
+    results.write(paths.EVALUATION, evaluation, net, test, card)
+    write_nearest(paths.EVALUATION, net, train, test, runner)
     write_json(paths.METRICS, errors)
     crops = "ten crops" if card.flip else "five crops"
     top1 = errors["center"]["top1_error"], errors["ten_crop"]["top1_error"]

@@ -1,14 +1,15 @@
 """The evaluation of a split: what the net predicts for each image."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -23,6 +24,9 @@ BATCH = 64
 """Images per batch, whatever the machine; the last one is padded, so no number depends on what it holds."""
 PARALLEL = 8
 """At most this many batches in parallel: each takes up to a gigabyte of memory."""
+
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -41,28 +45,49 @@ class Evaluation:
     """Their probabilities."""
 
 
-def evaluate(net: Network, mean: Tensor, shards: Shards, card: Card, device: torch.device, cores: int) -> Evaluation:
-    """Predict every image of ``shards`` once. ``mean``: (3, size, size).
+@dataclass(frozen=True)
+class Runner:
+    """Computes over the images of shards, as they are, in batches of one size.
 
     On a CPU each batch is computed by the training's number of threads, as its last bits depend on it, and as many batches
     in parallel as ``cores`` allow.
     """
-    net = net.to(device).eval()
-    threads: int = card.settings["threads"]
-    on_cpu = device.type == "cpu"
-    parallel = min(PARALLEL, max(1, cores // threads)) if on_cpu else 1
-    normalization = Normalization.of(mean, card.scale, padding=0, device=device)
-    center, ten_crop, tops = [], [], []
-    loader = BatchLoader(shards, Transform(normalization, card.size), BATCH, device, threads=1 if on_cpu else cores)
-    batches = loader.epoch(np.arange(len(shards)), center_views(len(shards), 0))
-    predicted = _in_turn(lambda batch: (batch, probabilities(net, cast(Tensor, batch.images), card)), batches, parallel, threads)
-    for batch, found in tqdm(predicted, "evaluate", -(-len(shards) // BATCH), unit="batch", disable=None):
-        labels = batch.labels[: batch.count]
-        center.append(_score(found.center[: batch.count], labels))
-        ten_crop.append(_score(found.ten_crop[: batch.count], labels))
-        tops.append(found.ten_crop[: batch.count].topk(min(5, len(card.classes))))
+
+    mean: Tensor
+    """(3, size, size)"""
+    card: Card
+    device: torch.device
+    cores: int
+
+    def run(self, work: Callable[[Tensor], Result], shards: Shards, images: NDArray[np.int64]) -> Iterator[tuple[Batch, Result]]:
+        """``work`` on the inputs of each batch of ``images``, (N, 3, size, size); batches and results in order."""
+        threads: int = self.card.settings["threads"]
+        on_cpu = self.device.type == "cpu"
+        parallel = min(PARALLEL, max(1, self.cores // threads)) if on_cpu else 1
+        transform = Transform(Normalization.of(self.mean, self.card.scale, padding=0, device=self.device), self.card.size)
+        loader = BatchLoader(shards, transform, BATCH, self.device, threads=1 if on_cpu else self.cores)
+        batches = loader.epoch(images, center_views(len(shards), 0))
+        done = _in_turn(lambda batch: (batch, work(cast(Tensor, batch.images))), batches, parallel, threads)
+        return iter(tqdm(done, "evaluate", -(-len(images) // BATCH), unit="batch", disable=None))
+
+
+def evaluate(net: Network, shards: Shards, runner: Runner) -> Evaluation:
+    """Predict every image of ``shards`` once."""
+    net = net.to(runner.device).eval()
+    predicted = runner.run(lambda images: probabilities(net, images, runner.card), shards, np.arange(len(shards)))
+    return score((found.of(slice(batch.count)), batch.labels[: batch.count]) for batch, found in predicted)
+
+
+def score(predicted: Iterable[tuple[Probabilities, Tensor]]) -> Evaluation:
+    """Score probabilities, some images at a time, with their labels, int64 (N,); at least one image in all."""
+    labels, center, ten_crop, tops = [], [], [], []
+    for found, actual in predicted:
+        labels.append(actual)
+        center.append(_score(found.center, actual))
+        ten_crop.append(_score(found.ten_crop, actual))
+        tops.append(found.ten_crop.topk(min(5, found.ten_crop.shape[1])))
     return Evaluation(
-        np.asarray(shards.labels),
+        torch.cat(labels).cpu().numpy(),
         pd.concat(center, ignore_index=True),
         pd.concat(ten_crop, ignore_index=True),
         torch.cat([top.indices for top in tops]).cpu().numpy(),
@@ -71,11 +96,11 @@ def evaluate(net: Network, mean: Tensor, shards: Shards, card: Card, device: tor
 
 
 def _in_turn(
-    work: Callable[[Batch], tuple[Batch, Probabilities]], batches: Iterator[Batch], parallel: int, threads: int
-) -> Iterator[tuple[Batch, Probabilities]]:
+    work: Callable[[Batch], tuple[Batch, Result]], batches: Iterator[Batch], parallel: int, threads: int
+) -> Iterator[tuple[Batch, Result]]:
     """``work`` on each batch in ``parallel`` Python threads, each with ``threads`` of torch's; results in the batches' order."""
     with ThreadPoolExecutor(parallel, "evaluate", torch.set_num_threads, (threads,)) as pool:
-        pending: deque[Future[tuple[Batch, Probabilities]]] = deque()
+        pending: deque[Future[tuple[Batch, Result]]] = deque()
         for batch in batches:
             pending.append(pool.submit(work, batch))
             if len(pending) > parallel:

@@ -19,6 +19,10 @@ class Probabilities:
     ten_crop: Tensor
     """The mean over the views: ten, or five if a mirrored image is not of its class."""
 
+    def of(self, images: slice) -> "Probabilities":
+        """Those of some of the images."""
+        return Probabilities(self.center[images], self.ten_crop[images])
+
 
 @torch.no_grad()
 def probabilities(net: Network, images: Tensor, card: Card) -> Probabilities:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
 from alexnet.evaluate.evaluation import Evaluation
@@ -68,11 +69,16 @@ def write(folder: Path, evaluation: Evaluation, net: Network, shards: Shards, ca
     _write_samples(folder, evaluation, shards, names)
 
 
+def spread(images: int, most: int) -> NDArray[np.int64]:
+    """The numbers of at most ``most`` of ``images`` images, evenly spread, the first and the last among them."""
+    return np.linspace(0, images - 1, min(most, images)).round().astype(np.int64)
+
+
 def _write_samples(folder: Path, evaluation: Evaluation, shards: Shards, names: np.ndarray) -> None:
     samples = []
-    for number, image in enumerate(np.linspace(0, len(shards) - 1, min(SAMPLES, len(shards))).round().astype(int)):
+    for number, image in enumerate(spread(len(shards), SAMPLES).tolist()):
         file = f"sample-{number}.jpg"
-        write_bytes(folder / file, bytes(shards.jpeg(int(image))))
+        write_bytes(folder / file, bytes(shards.jpeg(image)))
         guesses = zip(evaluation.top[image], evaluation.top_probability[image], strict=True)
         top = [{"class": str(names[label]), "probability": float(likely)} for label, likely in guesses]
         samples.append({"file": file, "actual": str(names[evaluation.actual[image]]), "top": top})

@@ -11,7 +11,7 @@ from helpers.nets import net_of
 
 from alexnet.commands.predict import print_predictions
 from alexnet.evaluate import predictions
-from alexnet.evaluate.evaluation import evaluate
+from alexnet.evaluate.evaluation import Runner, evaluate
 from alexnet.evaluate.predictions import Probabilities
 from alexnet.input.shards import Shards
 from alexnet.models.saved import load_model, save_weights
@@ -34,7 +34,7 @@ def test_predict_and_the_evaluation_agree_with_the_formula(
     card = card_of(size=32, crop_size=28, crop_padding=padding, scale=scale, flip=False, sha256=sha256)
     card.write(tmp_path / "model.json")
     net, mean = load_model(tmp_path / "model.safetensors", card)
-    evaluation = evaluate(net, mean, shards, card, torch.device("cpu"), cores=1)
+    evaluation = evaluate(net, shards, Runner(mean, card, torch.device("cpu"), cores=1))
     predicted: list[Probabilities] = []
 
     def recorded(*arguments: Any) -> Probabilities:

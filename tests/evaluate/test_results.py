@@ -15,7 +15,7 @@ from helpers.nets import net_of
 from sklearn.metrics import top_k_accuracy_score
 
 from alexnet.evaluate import evaluation, results
-from alexnet.evaluate.evaluation import Evaluation, evaluate
+from alexnet.evaluate.evaluation import Evaluation, Runner, evaluate
 from alexnet.evaluate.predictions import probabilities
 from alexnet.files.card import Card
 from alexnet.input.loader import Batch, BatchLoader
@@ -44,7 +44,7 @@ def shards(tiny: Path) -> Shards:
 
 @pytest.fixture(scope="module")
 def found(net: Network, card: Card, shards: Shards) -> Evaluation:
-    return evaluate(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, cores=1)
+    return evaluate(net, shards, Runner(torch.full((3, 32, 32), 100.0), card, CPU, cores=1))
 
 
 def plain(net: Network, shards: Shards) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +89,7 @@ def test_no_number_depends_on_what_fills_the_last_batch(
                 yield batch
 
     monkeypatch.setattr(evaluation, "BatchLoader", Garbage)
-    other = evaluate(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, cores=1)
+    other = evaluate(net, shards, Runner(torch.full((3, 32, 32), 100.0), card, CPU, cores=1))
     assert filled == [evaluation.BATCH - len(shards)]
     pd.testing.assert_frame_equal(other.ten_crop, found.ten_crop, check_exact=True)
     pd.testing.assert_frame_equal(other.center, found.center, check_exact=True)
@@ -99,7 +99,7 @@ def test_batches_in_parallel_give_the_numbers_of_one_after_the_other(
     net: Network, card: Card, shards: Shards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluation, "BATCH", 4)
-    alone = evaluate(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, cores=1)
+    alone = evaluate(net, shards, Runner(torch.full((3, 32, 32), 100.0), card, CPU, cores=1))
     first_two, both = iter(range(2)), threading.Barrier(2)
 
     def met(*arguments: Any) -> Any:
@@ -108,7 +108,7 @@ def test_batches_in_parallel_give_the_numbers_of_one_after_the_other(
         return probabilities(*arguments)
 
     monkeypatch.setattr(evaluation, "probabilities", met)
-    together = evaluate(net, torch.full((3, 32, 32), 100.0), shards, card, CPU, cores=3)
+    together = evaluate(net, shards, Runner(torch.full((3, 32, 32), 100.0), card, CPU, cores=3))
     pd.testing.assert_frame_equal(together.ten_crop, alone.ten_crop, check_exact=True)
     pd.testing.assert_frame_equal(together.center, alone.center, check_exact=True)
     assert np.array_equal(together.top_probability, alone.top_probability)

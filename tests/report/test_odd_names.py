@@ -16,7 +16,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 from sklearn.datasets import load_sample_images
 
-from alexnet import __main__ as command_line
+from alexnet.commands import predict as command_line
 from alexnet.names import printable
 from alexnet.report.canvas import shortened
 from alexnet.sources import manifest
