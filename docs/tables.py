@@ -8,7 +8,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def settings() -> str:
 
 def net_costs() -> str:
     """Parameters and multiply-accumulates of each net at each of its crop sizes."""
-    from alexnet.models.costs import total
+    from alexnet.models.costs import costs
 
     rows = []
     for name, net in NETS.items():
@@ -107,20 +107,19 @@ def net_costs() -> str:
         if name == "alexnet":
             variants.append({"crop_size": net.crops[0], "towers": 1})
         for changes in variants:
-            cost = total(_net(name, changes), changes["crop_size"])
+            layers = costs(_net(name, changes), changes["crop_size"]).values()
             label = f"`{name}`, `towers: 1`" if "towers" in changes else f"`{name}`"
-            rows.append((label, changes["crop_size"], f"{net.classes:,}", f"{cost.parameters:,}", f"{cost.macs:,}"))
+            rows.append((label, changes["crop_size"], f"{net.classes:,}", *_cost(layers)))
     return _table(("Net", "Crop", "Classes", "Parameters", "Forward MACs"), rows)
 
 
 def layer_costs() -> str:
     """Parameters and multiply-accumulates of each layer of the paper's net."""
-    from alexnet.models.costs import costs, total
+    from alexnet.models.costs import costs
 
-    net, crop = _net("alexnet", {}), NETS["alexnet"].crops[0]
-    found = {**costs(net, crop), "total": total(net, crop)}
-    rows = ((name, f"{cost.parameters:,}", f"{cost.macs:,}") for name, cost in found.items())
-    return _table(("Layer", "Parameters", "Forward MACs"), rows)
+    found = costs(_net("alexnet", {}), NETS["alexnet"].crops[0])
+    rows = [(name, *_cost([layer])) for name, layer in found.items()]
+    return _table(("Layer", "Parameters", "Forward MACs"), [*rows, ("total", *_cost(found.values()))])
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -171,6 +170,11 @@ def _net(name: str, changes: dict[str, Any]) -> Any:
     net = NETS[name]
     settings = applied(shipped(), (read(net.recipe) if net.recipe else {}) | changes)
     return build(name, net.classes, Switches.of(settings))
+
+
+def _cost(layers: Collection[Any]) -> tuple[str, str]:
+    """Parameters and multiply-accumulates of layers, added up."""
+    return f"{sum(layer.parameters for layer in layers):,}", f"{sum(layer.macs for layer in layers):,}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

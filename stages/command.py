@@ -16,7 +16,6 @@ from alexnet.config.section import Section
 from alexnet.errors import UserError
 from alexnet.output import complain
 from stages import paths
-from stages.paths import main_repository
 from stages.provenance import git
 
 
@@ -28,7 +27,7 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
     """
     lead = launcher.rank() == 0
     try:
-        if Path.cwd() != main_repository().resolve():
+        if Path.cwd() != paths.main_repository().resolve():
             refuse_shallow()
         params = checked_params()
         if section:  # The stages with settings lead to a training; a trained model can be evaluated on any machine.
@@ -43,10 +42,7 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
         complain(f"error: {error.filename or 'a file'}: {error.strerror or error}; fix that and run this again")
         sys.exit(2)
     except MemoryError:
-        print(
-            "error: not enough memory; free some, or raise the limit of this shell (`ulimit -v`), and run this again",
-            file=sys.stderr,
-        )
+        complain("error: not enough memory; free some, or raise the limit of this shell (`ulimit -v`), and run this again")
         sys.exit(2)
     except KeyboardInterrupt:
         if lead:
@@ -57,26 +53,34 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
 @cache
 def checked_params() -> dict[str, Any]:
     """The mapping of params.yaml, after all of it has been found valid."""
-    params: dict[str, Any] = read_yaml(paths.PARAMS)
+    params = read_yaml(paths.PARAMS)
     check(params)
     return params
 
 
 def refuse_shallow() -> None:
     """Raise ``UserError`` in a shallow clone: DVC silently stores no experiment there that ran outside the workspace."""
-    if git("-C", str(main_repository()), "rev-parse", "--is-shallow-repository") == "true":
+    if git("-C", str(paths.main_repository()), "rev-parse", "--is-shallow-repository") == "true":
         raise UserError(
-            f"{main_repository()} is a shallow clone, in which DVC loses what --temp and the queue make; "
+            f"{paths.main_repository()} is a shallow clone, in which DVC loses what --temp and the queue make; "
             "run `git fetch --unshallow` there, then run this again"
         )
 
 
-def read_yaml(path: Path) -> Any:
-    """Read YAML 1.2, in which the ``1e-05`` that DVC writes is a number and ``off`` a word. Raises ``UserError``."""
+def yaml(source: Path | str) -> Any:
+    """Parse YAML 1.2, in which the ``1e-05`` that DVC writes is a number and ``off`` a word."""
+    return YAML(typ="safe", pure=True).load(source)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a mapping. Raises ``UserError`` if the file is missing or damaged."""
     try:
-        return YAML(typ="safe", pure=True).load(path)
+        mapping = yaml(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run this from the repository's root") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise UserError(f"{path}: not valid YAML: fix {f'line {mark.line + 1}' if mark else 'it'}") from None
+    if not isinstance(mapping, dict):
+        raise UserError(f"{path}: not a mapping; write each setting as `name: value`")
+    return mapping

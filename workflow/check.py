@@ -1,22 +1,18 @@
 """Check all of params.yaml and do nothing else."""
 
-from pathlib import Path
+from typing import Any
 
 from alexnet.config.processor import refuse_emulation
 from alexnet.errors import UserError
 from alexnet.home import expanded
 from stages import paths
 from stages.command import checked_params, run
-from stages.paths import main_repository
 from stages.provenance import git
 
 
 def main() -> None:
     """Print nothing if all is well; ``run`` has checked the settings themselves."""
-    params = checked_params()
-    refuse_emulation(params["precision"])
-    if params["init_from"] is not None:
-        check_start(params["init_from"], main_repository())
+    check_machine(checked_params())
 
 
 def refuse_uncommitted() -> None:
@@ -28,8 +24,15 @@ def refuse_uncommitted() -> None:
         )
 
 
-def check_start(init_from: str, main: Path) -> None:
-    """Raise ``UserError`` if the model to start from cannot be used; a relative path starts at ``main``, ``~`` is expanded."""
+def check_machine(params: dict[str, Any]) -> None:
+    """Raise ``UserError`` if this machine would emulate bfloat16, or the model to start from cannot be used.
+
+    Its path starts at the main repository if it is relative; ``~`` is expanded.
+    """
+    refuse_emulation(params["precision"])
+    init_from, main = params["init_from"], paths.main_repository()
+    if init_from is None:
+        return
     path = main / expanded(init_from, "init_from")
     if path.resolve() == (main / paths.MODEL).resolve():
         raise UserError(

@@ -5,14 +5,14 @@ import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from dvc.api import DVCFileSystem
-from ruamel.yaml import YAML
 
 from alexnet.config.section import flat
 from alexnet.tracking.client import named_results
 from stages import paths
+from stages.command import yaml
 from stages.provenance import WORKSPACE, git, run_name, tags
 
 
@@ -66,13 +66,11 @@ class Experiment:
 
     @cached_property
     def _lock(self) -> dict[str, Any]:
-        stages: dict[str, Any] = (yaml(self._read(Path("dvc.lock"))) or {}).get("stages", {})
-        return stages
+        return cast(dict[str, Any], (yaml(self._read(Path("dvc.lock"))) or {}).get("stages", {}))
 
     @cached_property
     def _card(self) -> dict[str, Any]:
-        card: dict[str, Any] = json.loads(self._read(paths.CARD) or "{}")
-        return card
+        return cast(dict[str, Any], json.loads(self._read(paths.CARD) or "{}"))
 
     @property
     def _evaluated(self) -> bool:
@@ -95,28 +93,19 @@ class Experiment:
         return str(self._files.read_text(str(path))) if self._available(path) else ""
 
 
-def yaml(text: str) -> Any:
-    """Parse YAML 1.2, in which the ``1e-05`` that DVC writes is a number."""
-    return YAML(typ="safe", pure=True).load(text)
-
-
 def experiments() -> Iterator[Experiment]:
     """DVC's experiments, oldest first, whatever commit they start from, and the workspace.
 
     DVC keeps an experiment as a commit under ``refs/exps/<its baseline, cut after two digits>/<name>``, even if every stage was
     skipped; its uncached outs are in that commit.
     """
-    for commit, name, baseline in _refs():
+    for commit, name, baseline in refs():
         yield Experiment(name, name, commit, baseline)
     yield Experiment(WORKSPACE, run_name(), None, git("rev-parse", "HEAD"))
 
 
-def names() -> set[tuple[str, str]]:
-    """The name and the baseline of each of DVC's experiments."""
-    return {(name, baseline) for _, name, baseline in _refs()}
-
-
-def _refs() -> Iterator[tuple[str, str, str]]:
+def refs() -> Iterator[tuple[str, str, str]]:
+    """Commit, name and baseline of each of DVC's experiments, oldest first."""
     for line in git("for-each-ref", "--sort=committerdate", "--format=%(objectname) %(refname)", "refs/exps/??/*/*").splitlines():
         commit, ref = line.split(" ", 1)
         _, _, head, tail, name = ref.split("/", 4)

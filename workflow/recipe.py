@@ -10,18 +10,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from alexnet.config.check import check
-from alexnet.config.processor import refuse_emulation
 from alexnet.config.section import flat
 from alexnet.errors import UserError
 from alexnet.output import complain, flush, say
 from stages import paths
-from stages.command import read_yaml, refuse_shallow
-from stages.paths import main_repository
+from stages.command import read_yaml, refuse_shallow, yaml
 from stages.provenance import git
-from workflow.check import check_start, refuse_uncommitted
+from workflow.check import check_machine, refuse_uncommitted
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 """Each file has settings that go on top of params.yaml; its first line, a comment, says what it is."""
@@ -68,11 +64,10 @@ def title(name: str) -> str:
 def experiment(names: list[str], more: list[str], name: str | None, queue: bool, force: bool) -> list[str]:
     """The command for DVC: the recipes ``names``, then the settings ``more``, each as KEY=VALUE.
 
-    Unless queued, it runs in a temporary folder (``--temp``): in the workspace it would leave its settings in params.yaml, and
-    the next recipe would go on top of them. Raises ``UserError`` if a recipe or a setting is not valid, or all of them together
-    are not, or if there is an experiment of that name.
+    Unless queued, it runs in a temporary folder (``--temp``); docs/design.md says why. Raises ``UserError`` if a recipe or a
+    setting is not valid, or all of them together are not, or if there is an experiment of that name.
     """
-    params = _load(paths.PARAMS)
+    params = read_yaml(paths.PARAMS)
     legal = flat(params)
     settings: dict[str, str] = {}
     for recipe in names:
@@ -91,9 +86,7 @@ def experiment(names: list[str], more: list[str], name: str | None, queue: bool,
     for outcome in sweep:
         try:
             check(outcome)
-            refuse_emulation(outcome["precision"])
-            if outcome["init_from"] is not None:
-                check_start(outcome["init_from"], main_repository())
+            check_machine(outcome)
         except UserError as error:
             raise UserError(str(error).replace("params.yaml: ", f"{where}: ")) from None
     name = name or "-".join(names)
@@ -113,13 +106,13 @@ def read(name: str) -> dict[str, Any]:
     if name not in known():
         near = get_close_matches(name, known(), n=1, cutoff=0.0)[0]
         raise UserError(f"RECIPE={name}: there is no such recipe; did you mean {near}? `make exp` lists them")
-    return flat(_load(RECIPES / f"{name}.yaml"))
+    return flat(read_yaml(RECIPES / f"{name}.yaml"))
 
 
 def shipped() -> dict[str, Any]:
     """The shipped settings: params.yaml as git has it staged, whatever an experiment left in the workspace."""
     text = git("-C", str(RECIPES.parent), "show", f":./{paths.PARAMS}")
-    return YAML(typ="safe", pure=True).load(text) if text else _load(RECIPES.parent / paths.PARAMS)
+    return yaml(text) if text else read_yaml(RECIPES.parent / paths.PARAMS)
 
 
 def applied(params: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +137,7 @@ def _outcomes(settings: list[str], more: list[str]) -> list[dict[str, Any]]:
             for combination in get_hydra_sweeps({str(copy): settings}):
                 shutil.copy(paths.PARAMS, copy)
                 apply_overrides(copy, combination[str(copy)])
-                outcomes.append(_load(copy))
+                outcomes.append(read_yaml(copy))
         except (HydraException, InvalidArgumentError):
             raise UserError(
                 f"{_given(more)}: DVC cannot read that; write KEY=VALUE, with quotes around a value that has more than "
@@ -171,7 +164,7 @@ def _refuse_taken(names: list[str]) -> None:
 
 def _mention_other_changes(params: dict[str, Any], settings: dict[str, str]) -> None:
     """Print a line if params.yaml is not the last commit's: the recipe does not undo that."""
-    committed = flat(YAML(typ="safe", pure=True).load(git("show", f"HEAD:{paths.PARAMS}")) or params)
+    committed = flat(yaml(git("show", f"HEAD:{paths.PARAMS}")) or params)
     kept = [f"{key}: {_word(value)}" for key, value in params.items() if committed.get(key) != value and key not in settings]
     if kept:
         undo = f"`git checkout HEAD -- {paths.PARAMS}` undoes it"
@@ -185,13 +178,6 @@ def _refuse_unknown(where: str, key: str, legal: dict[str, Any]) -> None:
 
 def _given(more: list[str]) -> str:
     return " ".join(f"-S {text}" for text in more)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    mapping = read_yaml(path)
-    if not isinstance(mapping, dict):
-        raise UserError(f"{path}: not a mapping; write each setting as `name: value`")
-    return mapping
 
 
 def _word(value: Any) -> str:

@@ -1,7 +1,6 @@
 """Print the test errors and where the report is, at the end of `make repro`."""
 
 import json
-from typing import Any
 
 from alexnet.files.whole import read_json
 from alexnet.output import say
@@ -18,26 +17,19 @@ def main() -> None:
     for name, words in crops.items():
         say(f"{words:>12}: top-1 error {errors[name]['top1_error']:.2%}, top-5 error {errors[name]['top5_error']:.2%}")
     say(f"      report: {paths.PAGE} and {paths.SUMMARY}; `make ui` shows the runs in MLflow")
-    if not changed_code():
-        found = differences(errors, json.loads(git("show", f"HEAD:{paths.METRICS}") or "{}"), crops)
-        if found:
-            say(found)
-
-
-def differences(errors: dict[str, Any], committed: dict[str, Any], crops: dict[str, str]) -> str:
-    """A line if the top-1 errors are not those of the committed report; empty if they are, or if there is none."""
-    others = {name: committed.get(name, errors[name])["top1_error"] for name in crops}
-    found = [
-        f"{crops[name]} {errors[name]['top1_error']:.2%} instead of {other:.2%}"
-        for name, other in others.items()
-        if errors[name]["top1_error"] != other
+    if changed_code():
+        return
+    committed = errors | json.loads(git("show", f"HEAD:{paths.METRICS}") or "{}")
+    differences = [
+        f"{words} {errors[name]['top1_error']:.2%} instead of {committed[name]['top1_error']:.2%}"
+        for name, words in crops.items()
+        if errors[name]["top1_error"] != committed[name]["top1_error"]
     ]
-    if not found:
-        return ""
-    return (
-        f"The committed report has other errors: {', '.join(found)}. Most likely it was made on another kind of processor, "
-        "which adds floating-point numbers in another order; see docs/design.md."
-    )
+    if differences:
+        say(
+            f"The committed report has other errors: {', '.join(differences)}. Most likely it was made on another kind of "
+            "processor, which adds floating-point numbers in another order; see docs/design.md."
+        )
 
 
 if __name__ == "__main__":

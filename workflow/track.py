@@ -11,7 +11,7 @@ from alexnet.tracking.client import Store, StoredRun
 from stages.command import run
 from stages.paths import main_repository
 from stages.provenance import WORKSPACE
-from workflow.experiments import Experiment, experiments, names
+from workflow.experiments import Experiment, experiments, refs
 
 
 def main() -> None:
@@ -77,7 +77,8 @@ def run_before_renaming(store: Store, experiment: Experiment) -> StoredRun | Non
         return None
     same = store.runs({name: experiment.tags[name] for name in ("model_sha256", "git_commit")})
     others = [(run, run.found_tags.get("dvc_experiment", WORKSPACE)) for run in same]
-    gone = [run for run, name in others if name != WORKSPACE and (name, experiment.baseline) not in names()]
+    known = {(name, baseline) for _, name, baseline in refs()}
+    gone = [run for run, name in others if name != WORKSPACE and (name, experiment.baseline) not in known]
     return next((run for run in gone if run.agrees(experiment.params())), None)
 
 

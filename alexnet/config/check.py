@@ -108,10 +108,8 @@ class Settings(Training):
             )
 
 
-def check(mapping: Any) -> Settings:
+def check(mapping: dict[str, Any]) -> Settings:
     """Check a parsed params.yaml. Raises ``UserError`` that names each unknown setting or invalid value and what is legal."""
-    if not isinstance(mapping, dict):
-        raise UserError("params.yaml: not a mapping; write each setting as `name: value`")
     unknown = list(_unknown(mapping, Settings, ""))
     if unknown:
         raise UserError("\n".join(unknown))

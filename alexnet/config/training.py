@@ -5,12 +5,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from alexnet.config.nets import NETS
-from alexnet.config.section import Natural, Positive, Section
+from alexnet.config.section import AtLeastZero, Natural, Positive, Section
 
 ONE_STAGE_PER_RANK = ("GPipe", "1F1B")
 ANY_STAGES_PER_RANK = ("Interleaved1F1B", "InterleavedZeroBubble")
 
-AtLeastZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 

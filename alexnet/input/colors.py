@@ -13,10 +13,9 @@ NOISE_SCALES: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = 
     "stdev": np.sqrt,
     "eigenvalues": lambda values: values / 255,
 }
-"""From eigenvalues, on the 0-255 scale, to grey levels.
+"""From eigenvalues, on the 0-255 scale, to grey levels: by the root, as in the authors' code, or by the eigenvalue, as printed.
 
-The paper's formula multiplies by the eigenvalue, its authors' code by its root. The root has the unit of a pixel, on any scale.
-The eigenvalue has the square of that unit: on 0-255 it would drown the image, so it must be meant for pixels in 0..1.
+The eigenvalue has the square of a pixel's unit: on 0-255 it would drown the image, so it must be meant for pixels in 0..1.
 """
 
 

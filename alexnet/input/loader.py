@@ -2,9 +2,10 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -48,16 +49,6 @@ class Transform(NamedTuple):
     """Of a crop, in pixels."""
 
 
-@dataclass(frozen=True)
-class _Decoding:
-    """The images of a batch while threads decode them."""
-
-    memory: Tensor
-    """(N, side, side, 3): float32 inputs on the CPU, uint8 crops for a GPU: a quarter of the bytes travel there."""
-    views: Views
-    parts: list[Future[None]]
-
-
 def thread_count(workers: int | None, processes: int) -> int:
     """``workers``, or if it is None this process's share of the cores, at most 16."""
     return workers if workers is not None else min(16, max(1, len(os.sched_getaffinity(0)) // processes))
@@ -69,8 +60,7 @@ class BatchLoader:
     def __init__(self, shards: Shards, transform: Transform | None, batch_size: int, device: torch.device, threads: int) -> None:
         """``transform`` is None in a process that needs no images. ``threads`` decode."""
         self.shards, self.transform, self.batch_size = shards, transform, batch_size
-        self.device, self.threads = device, threads
-        self.labels = shards.labels
+        self.device, self.threads, self.labels = device, threads, shards.labels
 
     def epoch(self, order: NDArray[np.int64], views: Views, first_row: int = 0) -> Iterator[Batch]:
         """The images of ``order`` in batches.
@@ -85,8 +75,8 @@ class BatchLoader:
             try:
                 for first in range(0, len(order), self.batch_size):
                     chosen = order[first : first + self.batch_size]
-                    decoding = self._decode(chosen, views.of(chosen), self.transform, decoders) if self.transform else None
-                    pending.append(assembler.submit(self._assemble, chosen, decoding, first_row + first))
+                    images = self._decode(chosen, views.of(chosen), self.transform, decoders) if self.transform else None
+                    pending.append(assembler.submit(self._assemble, chosen, images, first_row + first))
                     if len(pending) == AHEAD:
                         yield pending.popleft().result()
                 while pending:
@@ -95,9 +85,13 @@ class BatchLoader:
                 decoders.shutdown(cancel_futures=True)
                 assembler.shutdown(cancel_futures=True)
 
-    def _decode(self, chosen: NDArray[np.int64], views: Views, transform: Transform, decoders: ThreadPoolExecutor) -> _Decoding:
+    def _decode(
+        self, chosen: NDArray[np.int64], views: Views, transform: Transform, decoders: ThreadPoolExecutor
+    ) -> Callable[[], Tensor]:
+        """Start to decode the images. The function that it returns waits for them."""
         shape, count = (self.batch_size, transform.side, transform.side, 3), len(chosen)
-        # numpy asks the kernel for huge pages, torch for memory that a GPU can read by itself.
+        # Inputs on the CPU, crops for a GPU: a quarter of the bytes travel there. numpy asks the kernel for huge pages, torch for
+        # memory that a GPU can read by itself.
         memory = (
             torch.from_numpy(np.empty(shape, np.float32))
             if self.device.type == "cpu"
@@ -108,7 +102,7 @@ class BatchLoader:
             decoders.submit(self._fill, memory[start:end], chosen[start:end], views.of(slice(start, end)), transform)
             for start, end in pairwise(bounds)
         ]
-        return _Decoding(memory, views, parts)
+        return partial(self._images, memory, views, transform, parts)
 
     def _fill(self, memory: Tensor, chosen: NDArray[np.int64], views: Views, transform: Transform) -> None:
         crops = _crops(self.shards, chosen, views, transform)
@@ -118,22 +112,22 @@ class BatchLoader:
         for row, crop in zip(memory.numpy(), crops, strict=True):
             row[:] = crop
 
-    def _assemble(self, chosen: NDArray[np.int64], decoding: _Decoding | None, first_row: int) -> Batch:
+    def _assemble(self, chosen: NDArray[np.int64], images: Callable[[], Tensor] | None, first_row: int) -> Batch:
         count = len(chosen)
         labels = np.full(self.batch_size, IGNORE)
         labels[:count] = self.labels[chosen]
         rows = torch.arange(first_row, first_row + self.batch_size)
-        images = None if decoding is None or self.transform is None else self._images(decoding, self.transform, count)
-        return Batch(images, torch.from_numpy(labels).to(self.device), rows.to(self.device), count)
+        return Batch(images() if images else None, torch.from_numpy(labels).to(self.device), rows.to(self.device), count)
 
-    def _images(self, decoding: _Decoding, transform: Transform, count: int) -> Tensor:
-        for part in decoding.parts:
+    def _images(self, memory: Tensor, views: Views, transform: Transform, parts: list[Future[None]]) -> Tensor:
+        for part in parts:
             part.result()
+        count = len(views.top)
         if self.device.type == "cpu":
-            decoding.memory[count:] = 0
-            return decoding.memory.permute(0, 3, 1, 2)
-        crops = decoding.memory[:count].to(self.device, non_blocking=True)
-        images = apply_together(crops, decoding.views, transform.normalization)
+            memory[count:] = 0
+            return memory.permute(0, 3, 1, 2)
+        crops = memory[:count].to(self.device, non_blocking=True)
+        images = apply_together(crops, views, transform.normalization)
         return F.pad(images, (0, 0, 0, 0, 0, 0, 0, self.batch_size - count)) if count < self.batch_size else images
 
 

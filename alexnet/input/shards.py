@@ -1,6 +1,5 @@
 """Read the shards: the JPEG of any image, through memory maps."""
 
-import mmap
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ class Shards:
         """Open the index of ``split``. Raises ``UserError`` if a file is missing or damaged."""
         self.meta = ShardMeta.read(folder / META)
         described, index = self.meta.splits[split], folder / f"{split}.npy"
-        self._files = [folder / shard.file for shard in described.shards]
-        self._maps: dict[int, memoryview] = {}
-        for path, shard in zip(self._files, described.shards, strict=True):
+        for shard in described.shards:
+            path = folder / shard.file
             if not path.is_file() or path.stat().st_size != shard.bytes:
                 raise _damaged(path)
+        self._tars = [np.memmap(folder / shard.file, mode="r").data for shard in described.shards]
         try:
             self._index: NDArray[Any] = np.load(index, mmap_mode="r")
         except (OSError, ValueError, EOFError):
@@ -47,11 +46,8 @@ class Shards:
     def jpeg(self, image: int) -> memoryview:
         """The bytes of an image's JPEG, not copied."""
         entry = self._index[image]
-        shard, offset = int(entry["shard"]), int(entry["offset"])
-        if shard not in self._maps:
-            with self._files[shard].open("rb") as file:
-                self._maps[shard] = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        return self._maps[shard][offset : offset + int(entry["length"])]
+        tar, offset = self._tars[int(entry["shard"])], int(entry["offset"])
+        return tar[offset : offset + int(entry["length"])]
 
 
 def _damaged(path: Path) -> UserError:

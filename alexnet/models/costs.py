@@ -10,15 +10,12 @@ from alexnet.models.network import Network, dry_run
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one layer, or of several added up."""
+    """Of one layer."""
 
     parameters: int
     """Weights and biases."""
     macs: int
     """Multiply-accumulates of one image's forward pass; adding the biases is not counted."""
-
-    def __add__(self, other: "Cost") -> "Cost":
-        return Cost(self.parameters + other.parameters, self.macs + other.macs)
 
 
 def costs(net: Network, crop_size: int) -> dict[str, Cost]:
@@ -40,8 +37,3 @@ def training_flops(net: Network, crop_size: int) -> int:
     """
     macs = [cost.macs for cost in costs(net, crop_size).values()]
     return 2 * (3 * sum(macs) - macs[0])
-
-
-def total(net: Network, crop_size: int) -> Cost:
-    """The cost of the whole net; see ``costs``."""
-    return sum(costs(net, crop_size).values(), Cost(0, 0))

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Generator, Tensor, nn
@@ -73,8 +74,4 @@ def initialize(net: nn.Sequential, init: str, seed: int) -> None:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             digest = hashlib.sha256(f"{seed} {name}.weight".encode()).digest()
             stream = torch.Generator().manual_seed(int.from_bytes(digest[:8]))
-            weight, bias = torch.empty(layer.weight.shape), torch.empty(len(layer.weight))
-            INITS[init](name, weight, bias, stream)
-            layer.weight.copy_(weight)
-            if layer.bias is not None:
-                layer.bias.copy_(bias)
+            INITS[init](name, layer.weight, cast(Tensor, layer.bias), stream)

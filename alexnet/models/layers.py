@@ -1,37 +1,21 @@
 """The layers by which nets may vary, by the settings' names, and two that torch lacks: normalisation by tower, dropout by row."""
 
-from contextlib import nullcontext
-from functools import wraps
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def _without_autocast(function):  # type: ignore[no-untyped-def]
-    """Run a method of an autograd function without autocast."""
-
-    @wraps(function)
-    def run(ctx, tensor, *rest):  # type: ignore[no-untyped-def]
-        device = tensor.device.type
-        casting = torch.amp.is_autocast_available(device)  # meta tensors have none
-        with torch.autocast(device, enabled=False) if casting else nullcontext():
-            return function(ctx, tensor, *rest)
-
-    return run
-
-
 class LocalResponseNorm(nn.Module):
-    """Local response normalisation (paper, section 3.3): ``b_i = a_i / (k + alpha * sum_j a_j^2) ** beta``.
+    """Local response normalisation (paper, section 3.3): ``b_i = a_i / (k + alpha * sum_j a_j^2) ** 0.75``.
 
     The sum runs over ``size`` neighbouring maps of the same tower, ``alpha`` is not divided by ``size`` (torch's own
     layer does both otherwise). Maps of shape (N, C, H, W) in, the same out.
     """
 
-    def __init__(self, towers: int, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0) -> None:
+    def __init__(self, towers: int, size: int = 5, alpha: float = 1e-4, k: float = 2.0) -> None:
         super().__init__()
-        if beta != 0.75:
-            raise ValueError(f"beta={beta} is not supported: the power is taken by two square roots")
         self.towers, self.size, self.alpha, self.k = towers, size, alpha, k
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -54,22 +38,28 @@ class _LocalResponseNorm(torch.autograd.Function):
     """
 
     @staticmethod
-    @_without_autocast
     def forward(ctx, maps, window, k, towers):  # type: ignore[no-untyped-def]
-        scale = F.conv2d(maps * maps, window, groups=towers).add_(k)
-        power = scale.rsqrt()
-        power.mul_(power.sqrt())
+        with _no_autocast(maps):
+            scale = F.conv2d(maps * maps, window, groups=towers).add_(k)
+            power = scale.rsqrt()
+            power.mul_(power.sqrt())
         ctx.save_for_backward(maps, window, scale, power)
         ctx.towers = towers
         return maps * power
 
     @staticmethod
-    @_without_autocast
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         maps, window, scale, power = ctx.saved_tensors
-        direct = gradient * power
-        around = F.conv2d((direct * maps).div_(scale), window, groups=ctx.towers)
-        return direct.addcmul_(maps, around, value=-1.5), None, None, None
+        with _no_autocast(maps):
+            direct = gradient * power
+            around = F.conv2d((direct * maps).div_(scale), window, groups=ctx.towers)
+            return direct.addcmul_(maps, around, value=-1.5), None, None, None
+
+
+def _no_autocast(tensor: Tensor) -> AbstractContextManager[object]:
+    device = tensor.device.type
+    # Meta tensors have no autocast.
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 class Dropout(nn.Module):
@@ -101,14 +91,10 @@ class Dropout(nn.Module):
 
 def mix(numbers: Tensor) -> Tensor:
     """The finaliser of SplitMix64 (Steele, Lea and Flood 2014) on int64: a bijection whose bits look random."""
-    mixed = numbers + _signed(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ ((mixed >> 30) & (2**34 - 1))) * _signed(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ ((mixed >> 27) & (2**37 - 1))) * _signed(0x94D049BB133111EB)
+    mixed = numbers + (0x9E3779B97F4A7C15 - 2**64)
+    mixed = (mixed ^ ((mixed >> 30) & (2**34 - 1))) * (0xBF58476D1CE4E5B9 - 2**64)
+    mixed = (mixed ^ ((mixed >> 27) & (2**37 - 1))) * (0x94D049BB133111EB - 2**64)
     return mixed ^ ((mixed >> 31) & (2**33 - 1))
-
-
-def _signed(word: int) -> int:
-    return word - 2**64 if word >= 2**63 else word
 
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}

@@ -79,15 +79,10 @@ class Switches:
         own_tower = SCOPES[self.lrn_scope] if self.lrn_scope else True
         return [(f"lrn{number}", LocalResponseNorm(self.groups if own_tower else 1, alpha=alpha))] if alpha else []
 
-    def max_pool(self, number: int, sticks_out: bool = False) -> Layers:
-        """Max pooling in layer ``number``; the last windows may stick out of the maps."""
+    def pooling(self, number: int, kind: type[nn.MaxPool2d | nn.AvgPool2d] = nn.MaxPool2d, sticks_out: bool = False) -> Layers:
+        """Pooling in layer ``number``; the last windows may stick out of the maps."""
         assert self.pool is not None
-        return [(f"pool{number}", nn.MaxPool2d(*POOLS[self.pool], ceil_mode=sticks_out))]
-
-    def average_pool(self, number: int) -> Layers:
-        """Average pooling in layer ``number``, whose last windows may stick out of the maps."""
-        assert self.pool is not None
-        return [(f"pool{number}", nn.AvgPool2d(*POOLS[self.pool], ceil_mode=True))]
+        return [(f"pool{number}", kind(*POOLS[self.pool], ceil_mode=sticks_out))]
 
     def drop(self, number: int) -> Layers:
         """Dropout of layer ``number``, which is 6 or 7."""

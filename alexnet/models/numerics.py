@@ -25,7 +25,13 @@ def prepare_process(threads: int) -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    _keep_memory()
+    # By default glibc maps and unmaps each activation, which halves the speed on a CPU: let it reuse large blocks.
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, top_pad, mmap_max = -1, -2, -4
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(top_pad, 2**28)
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
@@ -36,13 +42,3 @@ def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextMan
 def supports_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for bfloat16."""
     return bool(torch.cuda.is_bf16_supported(including_emulation=False)) if device.type == "cuda" else has_bfloat16()
-
-
-def _keep_memory() -> None:
-    """Let glibc reuse large blocks: by default it maps and unmaps each activation, which halves the speed on a CPU."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        trim_threshold, top_pad, mmap_max = -1, -2, -4
-        mallopt(mmap_max, 0)
-        mallopt(trim_threshold, 2**31 - 1)
-        mallopt(top_pad, 2**28)

@@ -17,9 +17,6 @@ from torch import Tensor, nn
 class DeferredLayer(nn.Module, ABC):
     """A layer of torch's, with its parameters, that leaves their gradients to ``DeferredGradients``."""
 
-    once_per_batch = False
-    """Whether the gradient is computed for all microbatches in one product."""
-
     def __init__(self, layer: nn.Conv2d | nn.Linear, gradients: "DeferredGradients") -> None:
         super().__init__()
         self.weight, self.bias, self.gradients = layer.weight, cast(nn.Parameter, layer.bias), gradients
@@ -27,8 +24,7 @@ class DeferredLayer(nn.Module, ABC):
     def forward(self, input: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
             return self.output(input, self.weight, self.bias)
-        output: Tensor = _InputGradientOnly.apply(input, self.weight, self.bias, self)
-        return output
+        return cast(Tensor, _InputGradientOnly.apply(input, self.weight, self.bias, self))
 
     @abstractmethod
     def output(self, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -46,10 +42,8 @@ class DeferredLayer(nn.Module, ABC):
 class DeferredLinear(DeferredLayer):
     """(N, inputs) in, (N, units) out.
 
-    For each microbatch, the paper's 54 million gradients of fc6 and fc7 would be written and added up again.
+    Its gradients are computed once per batch: the paper's 54 million of fc6 and fc7 take long to write and add up.
     """
-
-    once_per_batch = True
 
     def output(self, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return F.linear(input, weight, bias)
@@ -79,9 +73,7 @@ class DeferredConv2d(DeferredLayer):
         _, weight, bias = self._backward(gradient, input, shape, (False, True, True))
         return weight, bias
 
-    def _backward(
-        self, gradient: Tensor, input: Tensor, weight: Tensor, wanted: tuple[bool, bool, bool]
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _backward(self, gradient: Tensor, input: Tensor, weight: Tensor, wanted: tuple[bool, ...]) -> tuple[Tensor, ...]:
         geometry = (self.stride, self.padding, self.dilation, False, (0, 0), self.groups)
         return torch.ops.aten.convolution_backward(gradient, input, weight, [len(self.bias)], *geometry, wanted)  # type: ignore[no-any-return]
 
@@ -147,7 +139,7 @@ class DeferredGradients:
     @torch.no_grad()
     def _compute(self, part: list[tuple[DeferredLayer, Tensor, Tensor]]) -> None:
         for layer, input, gradient in part:
-            if layer.once_per_batch:
+            if isinstance(layer, DeferredLinear):
                 self._whole.setdefault(layer, []).append((input, gradient))
             else:
                 _add(layer, *layer.weight_gradients(gradient, input))
@@ -164,7 +156,6 @@ def defer(net: nn.Sequential) -> DeferredGradients:
     return gradients
 
 
-@torch.no_grad()
 def _add(layer: DeferredLayer, weight: Tensor, bias: Tensor) -> None:
     for parameter, gradient in ((layer.weight, weight), (layer.bias, bias)):
         if parameter.grad is None:

@@ -61,9 +61,9 @@ class Ranks:
         if self.count == 1:
             return [value]
         own = torch.tensor([value], dtype=torch.float64, device=self.device)
-        all_values = [torch.empty_like(own) for _ in range(self.count)]
-        dist.all_gather(all_values, own)
-        return [other.item() for other in all_values]
+        values = own.new_empty(self.count)
+        dist.all_gather_into_tensor(values, own)
+        return list(values.tolist())
 
     def wait_for_sends(self) -> None:
         """Wait until the others have what ``from_last`` sent."""

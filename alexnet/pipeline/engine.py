@@ -1,6 +1,5 @@
 """What the training asks of an engine, whichever way it runs the net."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from alexnet.input.loader import IGNORE, Batch
+from alexnet.pipeline.deferred import DeferredGradients
 from alexnet.pipeline.timing import Timer
 
 
@@ -41,6 +41,8 @@ class Engine(Protocol):
     takes_images: bool
     """Whether this rank has the first stage; elsewhere batches need no images."""
     timer: Timer
+    deferred: dict[int, DeferredGradients]
+    """Of each pipeline stage in this process, by its number."""
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """The parameters that live in this process, by their names in the whole net."""
@@ -50,6 +52,12 @@ class Engine(Protocol):
 
     def update(self, optimizer: Optimizer) -> None:
         """Compute the gradients that were deferred, take the optimiser's step and zero the gradients."""
+        for stage, deferred in self.deferred.items():
+            with self.timer.span("weights", stage):
+                deferred.compute()
+        with self.timer.span("update"):
+            optimizer.step()
+            optimizer.zero_grad()
 
     def evaluate(self, batch: Batch) -> StepStats:
         """Run one batch forward in evaluation mode."""
@@ -58,11 +66,6 @@ class Engine(Protocol):
         """All parameters of the whole net on the CPU, in every process."""
 
 
-def loss_function(labels: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss function of a batch's microbatches: each one's share of the mean over real rows, so that they add up to it."""
-    count = (labels != IGNORE).sum()
-
-    def loss(logits: Tensor, part: Tensor) -> Tensor:
-        return F.cross_entropy(logits.float(), part, ignore_index=IGNORE, reduction="sum") / count
-
-    return loss
+def loss_share(logits: Tensor, labels: Tensor, count: Tensor) -> Tensor:
+    """A microbatch's share of the mean loss over the ``count`` real rows of its batch; the shares add up to that."""
+    return F.cross_entropy(logits.float(), labels, ignore_index=IGNORE, reduction="sum") / count

@@ -11,22 +11,22 @@ microbatch passes the same layers and each weight sums its gradients in the orde
 bitwise those of ``SingleProcess`` (single_process.py).
 """
 
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.pipelining.schedules import PipelineScheduleMulti, PipelineScheduleSingle, get_schedule_class
-from torch.optim import Optimizer
+from torch.distributed.pipelining.schedules import PipelineScheduleMulti, get_schedule_class
 
 from alexnet.config.training import Training
-from alexnet.input.loader import Batch
+from alexnet.input.loader import IGNORE, Batch
 from alexnet.models.network import Network
 from alexnet.models.numerics import PRECISIONS, autocast
 from alexnet.pipeline.boundary import Stage, boundary_tensors
 from alexnet.pipeline.deferred import defer
 from alexnet.pipeline.distributed import Ranks
-from alexnet.pipeline.engine import StepStats, loss_function
+from alexnet.pipeline.engine import Engine, StepStats, loss_share
 from alexnet.pipeline.timing import TimedStage, Timer
 
 
@@ -43,8 +43,8 @@ def split(net: Network, cuts: tuple[str, ...]) -> list[Network]:
     return [cast(Network, net[start:end]) for start, end in zip(starts, [*starts[1:], len(layers)], strict=True)]
 
 
-class Pipeline:
-    """An ``Engine`` of this rank's stages and the schedule that runs them together with the other ranks'.
+class Pipeline(Engine):
+    """The engine of this rank's stages and the schedule that runs them together with the other ranks'.
 
     Stage i is on rank i modulo the number of ranks.
     """
@@ -75,41 +75,22 @@ class Pipeline:
             )
             stage.timer = self.timer
             stages.append(stage)
-        kind = get_schedule_class(pipe.schedule)
+        kind: Any = get_schedule_class(pipe.schedule)
+        stage_or_stages = stages if issubclass(kind, PipelineScheduleMulti) else stages[0]
         # The loss is a share of the batch's mean already, so gradients are not divided by the number of microbatches.
-        self.schedule: PipelineScheduleSingle | PipelineScheduleMulti = (
-            kind(stages, pipe.microbatches, loss_fn=self._loss, scale_grads=False)
-            if issubclass(kind, PipelineScheduleMulti)
-            else kind(stages[0], pipe.microbatches, loss_fn=self._loss, scale_grads=False)
-        )
+        self.schedule = kind(stage_or_stages, pipe.microbatches, loss_fn=self._loss, scale_grads=False)
 
     def parameters(self) -> dict[str, nn.Parameter]:
         return {name: value for stage in self.stages.values() for name, value in cast(Stage, stage).layers.named_parameters()}
 
     def forward_backward(self, batch: Batch) -> StepStats:
         self.stages.train()
-        self._loss_function = loss_function(batch.labels)
-        inputs = (batch.images,) if self.takes_images else ()
-        with autocast(self.device, self.precision):
-            logits = self.schedule.step(*inputs, target=batch.labels if self.last else None, rows=batch.rows)
-        return StepStats.of(logits, batch.labels) if self.last else StepStats()
-
-    def update(self, optimizer: Optimizer) -> None:
-        for stage, deferred in self.deferred.items():
-            with self.timer.span("weights", stage):
-                deferred.compute()
-        with self.timer.span("update"):
-            optimizer.step()
-            optimizer.zero_grad()
+        return self._run(self.schedule.step, batch)
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> StepStats:
         self.stages.eval()
-        self._loss_function = loss_function(batch.labels)
-        inputs = (batch.images,) if self.takes_images else ()
-        with autocast(self.device, self.precision):
-            logits = self.schedule.eval(*inputs, target=batch.labels if self.last else None)
-        return StepStats.of(logits, batch.labels) if self.last else StepStats()
+        return self._run(self.schedule.eval, batch)
 
     def full_state_dict(self) -> dict[str, Tensor]:
         here, whole = self.parameters(), {}
@@ -119,5 +100,12 @@ class Pipeline:
             whole[name] = tensor.cpu()
         return whole
 
+    def _run(self, schedule: Callable[..., Any], batch: Batch) -> StepStats:
+        self._count = (batch.labels != IGNORE).sum()
+        inputs = (batch.images,) if self.takes_images else ()
+        with autocast(self.device, self.precision):
+            logits = schedule(*inputs, target=batch.labels if self.last else None, rows=batch.rows)
+        return StepStats.of(logits, batch.labels) if self.last else StepStats()
+
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return self._loss_function(logits, labels)
+        return loss_share(logits, labels, self._count)

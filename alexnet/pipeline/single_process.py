@@ -4,19 +4,18 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from alexnet.config.training import Training
-from alexnet.input.loader import Batch
+from alexnet.input.loader import IGNORE, Batch
 from alexnet.models.network import Network
 from alexnet.models.numerics import PRECISIONS, autocast
 from alexnet.pipeline.deferred import defer
-from alexnet.pipeline.engine import StepStats, loss_function
+from alexnet.pipeline.engine import Engine, StepStats, loss_share
 from alexnet.pipeline.timing import Timer
 
 
-class SingleProcess:
-    """An ``Engine`` without other ranks: the same microbatches, in the same order."""
+class SingleProcess(Engine):
+    """The engine without other ranks: the same microbatches, in the same order."""
 
     takes_images = True
 
@@ -24,7 +23,7 @@ class SingleProcess:
         self.net = net.to(device).to(memory_format=torch.channels_last)
         self.device, self.microbatches = device, settings.pipeline.microbatches
         self.precision = PRECISIONS[settings.precision]
-        self.deferred = defer(self.net)
+        self.deferred = {0: defer(self.net)}
         self.timer = Timer(device)
 
     def parameters(self) -> dict[str, nn.Parameter]:
@@ -32,25 +31,18 @@ class SingleProcess:
 
     def forward_backward(self, batch: Batch) -> StepStats:
         self.net.train()
-        loss_of, outputs = loss_function(batch.labels), []
+        count, outputs = (batch.labels != IGNORE).sum(), []
         parts = (tensor.chunk(self.microbatches) for tensor in (cast(Tensor, batch.images), batch.labels, batch.rows))
         with autocast(self.device, self.precision):
             for index, (images, labels, rows) in enumerate(zip(*parts, strict=True)):
                 with self.timer.span("forward", 0, index):
                     logits = self.net(images, rows)
-                    loss = loss_of(logits, labels)
+                    loss = loss_share(logits, labels, count)
                 with self.timer.span("backward", 0, index):
                     loss.backward()  # type: ignore[no-untyped-call]
-                    self.deferred.take_microbatch()()
+                    self.deferred[0].take_microbatch()()
                 outputs.append(logits.detach())
         return StepStats.of(torch.cat(outputs), batch.labels)
-
-    def update(self, optimizer: Optimizer) -> None:
-        with self.timer.span("weights", 0):
-            self.deferred.compute()
-        with self.timer.span("update"):
-            optimizer.step()
-            optimizer.zero_grad()
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> StepStats:

@@ -81,10 +81,9 @@ class Timer:
         """The items of ``batches``; the time spent waiting for each is recorded."""
         while True:
             with self.span("data"):
-                try:
-                    batch = next(batches)
-                except StopIteration:
-                    return
+                batch = next(batches, None)
+            if batch is None:
+                return
             yield batch
 
     def timing(self) -> StepTiming:

@@ -138,12 +138,6 @@ def test_legal_settings_pass(params: Params, changes: Params) -> None:
     check(changed(params, **changes))
 
 
-@pytest.mark.parametrize("content", [None, [], "lr"])
-def test_params_that_hold_no_settings_are_rejected(content: Any) -> None:
-    with pytest.raises(UserError, match="not a mapping; write each setting as"):
-        check(content)
-
-
 @pytest.mark.parametrize(
     ("old", "value", "new"),
     [

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers.nets import meta_net, net_of
 
-from alexnet.models.costs import Cost, costs, total
+from alexnet.models.costs import Cost, costs
 
 PAPER = {
     "conv1": Cost(34_944, 105_415_200),
@@ -100,9 +100,10 @@ def test_every_net_costs_what_its_geometry_gives(
     assert costs(meta_net(net, classes, **changes), crop) == {name: cost(shape) for name, shape in geometry.items()}
 
 
-def test_the_total_is_the_sum_over_the_layers() -> None:
-    assert total(meta_net("alexnet", 1000), 227) == Cost(60_965_224, 724_406_816)
-    assert total(meta_net("alexnet", 1000, towers=1), 227) == Cost(62_378_344, 1_135_256_096)
+@pytest.mark.parametrize(("towers", "total"), [(2, (60_965_224, 724_406_816)), (1, (62_378_344, 1_135_256_096))])
+def test_a_net_costs_what_its_layers_cost(towers: int, total: tuple[int, int]) -> None:
+    layers = costs(meta_net("alexnet", 1000, towers=towers), 227).values()
+    assert (sum(layer.parameters for layer in layers), sum(layer.macs for layer in layers)) == total
 
 
 def test_counting_leaves_the_net_as_it_was() -> None:

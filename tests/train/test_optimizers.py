@@ -102,7 +102,7 @@ def test_weights_and_their_updates_are_float32_under_bfloat16() -> None:
         engine = SingleProcess(net, settings, torch.device("cpu"))
         loss = engine.forward_backward(batch).loss
         assert loss == F.cross_entropy(logits[precision].float(), batch.labels, reduction="sum").item()
-        engine.deferred.compute()
+        engine.deferred[0].compute()
         optimizer = build_optimizer(engine.parameters(), settings)
         before = {name: parameter.detach().double() for name, parameter in engine.parameters().items()}
         optimizer.step()

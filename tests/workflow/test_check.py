@@ -86,6 +86,14 @@ def test_a_missing_or_broken_params_file_is_said_in_one_line(tmp_path: Path) -> 
     assert len(broken.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("content", ["", "[]", "lr"])
+def test_a_params_file_that_holds_no_settings_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(content)
+    result = command(tmp_path, "-m", "workflow.check")
+    assert result.returncode == 2
+    assert result.stderr == "error: params.yaml: not a mapping; write each setting as `name: value`\n"
+
+
 @pytest.mark.parametrize(
     ("start", "words"),
     [

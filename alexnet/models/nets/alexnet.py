@@ -1,4 +1,4 @@
-"""The net of the paper, and the parts that other nets share with it."""
+"""The net of the paper, and its eight layers, which other nets share."""
 
 from torch import nn
 
@@ -12,37 +12,39 @@ def layers(classes: int, switches: Switches) -> Layers:
     the authors' code; 55 x 55 maps either way. Source: Krizhevsky, Sutskever, Hinton (2012), section 3.5 and figure 2.
     """
     missing = 227 - switches.crop_size  # legal sizes are in alexnet.config.nets
-    return eight_layers(classes, switches, pad=[("pad", nn.ZeroPad2d((0, missing, 0, missing)))] if missing else [])
+    pad: Layers = [("pad", nn.ZeroPad2d((0, missing, 0, missing)))] if missing else []
+    return eight_layers(classes, switches, [*pad, ("conv1", nn.Conv2d(3, 96, 11, stride=4))])
 
 
-def eight_layers(classes: int, switches: Switches, pad: Layers) -> Layers:
-    """The paper's layers behind the padding ``pad``."""
+def eight_layers(
+    classes: int,
+    switches: Switches,
+    first: Layers,
+    maps: tuple[int, int, int, int, int] = (96, 256, 384, 384, 256),
+    units: int = 4096,
+) -> Layers:
+    """The paper's layers behind the convolution ``first``: ``maps`` of the convolutions, ``units`` of fc6 and fc7."""
     features: Layers = [
-        *pad,
-        ("conv1", nn.Conv2d(3, 96, 11, stride=4)),
+        *first,
         *switches.act(1),
         *switches.norm(1),
-        *switches.max_pool(1),
-        ("conv2", nn.Conv2d(96, 256, 5, padding=2, groups=switches.groups)),
+        *switches.pooling(1),
+        ("conv2", nn.Conv2d(maps[0], maps[1], 5, padding=2, groups=switches.groups)),
         *switches.act(2),
         *switches.norm(2),
-        *switches.max_pool(2),
-        ("conv3", nn.Conv2d(256, 384, 3, padding=1)),
+        *switches.pooling(2),
+        ("conv3", nn.Conv2d(maps[1], maps[2], 3, padding=1)),
         *switches.act(3),
-        ("conv4", nn.Conv2d(384, 384, 3, padding=1, groups=switches.groups)),
+        ("conv4", nn.Conv2d(maps[2], maps[3], 3, padding=1, groups=switches.groups)),
         *switches.act(4),
-        ("conv5", nn.Conv2d(384, 256, 3, padding=1, groups=switches.groups)),
+        ("conv5", nn.Conv2d(maps[3], maps[4], 3, padding=1, groups=switches.groups)),
         *switches.act(5),
-        *switches.max_pool(5),
+        *switches.pooling(5),
         ("flatten", nn.Flatten()),
     ]
-    return [*features, *head(switches.output_size(features), 4096, classes, switches)]
-
-
-def head(inputs: int, units: int, classes: int, switches: Switches) -> Layers:
-    """The paper's fully connected layers, of ``units`` each."""
     return [
-        ("fc6", nn.Linear(inputs, units)),
+        *features,
+        ("fc6", nn.Linear(switches.output_size(features), units)),
         *switches.act(6),
         *switches.drop(6),
         ("fc7", nn.Linear(units, units)),

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from alexnet.models.nets.alexnet import head
+from alexnet.models.nets.alexnet import eight_layers
 from alexnet.models.network import Layers, Switches
 
 
@@ -11,22 +11,5 @@ def layers(classes: int, switches: Switches) -> Layers:
 
     The first layer keeps the side of the image, three poolings bring a 28 crop to 2 x 2 and a 32 crop to 3 x 3.
     """
-    features: Layers = [
-        ("conv1", nn.Conv2d(3, 48, 5, padding=2)),
-        *switches.act(1),
-        *switches.norm(1),
-        *switches.max_pool(1),
-        ("conv2", nn.Conv2d(48, 128, 5, padding=2, groups=switches.groups)),
-        *switches.act(2),
-        *switches.norm(2),
-        *switches.max_pool(2),
-        ("conv3", nn.Conv2d(128, 192, 3, padding=1)),
-        *switches.act(3),
-        ("conv4", nn.Conv2d(192, 192, 3, padding=1, groups=switches.groups)),
-        *switches.act(4),
-        ("conv5", nn.Conv2d(192, 128, 3, padding=1, groups=switches.groups)),
-        *switches.act(5),
-        *switches.max_pool(5),
-        ("flatten", nn.Flatten()),
-    ]
-    return [*features, *head(switches.output_size(features), 1024, classes, switches)]
+    first: Layers = [("conv1", nn.Conv2d(3, 48, 5, padding=2))]
+    return eight_layers(classes, switches, first, maps=(48, 128, 192, 192, 128), units=1024)

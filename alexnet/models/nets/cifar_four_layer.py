@@ -13,16 +13,16 @@ def layers(classes: int, switches: Switches) -> Layers:
     """
     features: Layers = [
         ("conv1", nn.Conv2d(3, 32, 5, padding=2)),
-        *switches.max_pool(1, sticks_out=True),
+        *switches.pooling(1, sticks_out=True),
         *switches.act(1),
         *switches.norm(1),
         ("conv2", nn.Conv2d(32, 32, 5, padding=2)),
         *switches.act(2),
-        *switches.average_pool(2),
+        *switches.pooling(2, nn.AvgPool2d, sticks_out=True),
         *switches.norm(2),
         ("conv3", nn.Conv2d(32, 64, 5, padding=2)),
         *switches.act(3),
-        *switches.average_pool(3),
+        *switches.pooling(3, nn.AvgPool2d, sticks_out=True),
         ("flatten", nn.Flatten()),
     ]
     return [*features, ("fc4", nn.Linear(switches.output_size(features), classes))]
