@@ -61,9 +61,9 @@ class Ranks:
         if self.count == 1:
             return [value]
         own = torch.tensor([value], dtype=torch.float64, device=self.device)
-        values = own.new_empty(self.count)
-        dist.all_gather_into_tensor(values, own)
-        return list(values.tolist())
+        values = [torch.empty_like(own) for _ in range(self.count)]
+        dist.all_gather(values, own)
+        return [value.item() for value in values]
 
     def wait_for_sends(self) -> None:
         """Wait until the others have what ``from_last`` sent."""
