@@ -36,7 +36,7 @@ def encode(rows: Sequence[Numbered], spec: SquareSpec, quality: int) -> list[byt
     """The square of each row as a JPEG, 4:2:0 as cameras' and ImageNet's are, or why there is none."""
     return [
         square if isinstance(square, Reject) else simplejpeg.encode_jpeg(square, quality, "RGB", "420", fastdct=False)
-        for _, square in spec.squares(rows)
+        for square in spec.squares(rows)
     ]
 
 

@@ -67,10 +67,6 @@ class Rows(Sequence[Row]):
         text = self._text[self._starts[at] : self._starts[at + 1]].decode(*ENCODING)
         return _row(next(csv.reader(io.StringIO(text, newline=""))))
 
-    def __eq__(self, other: object) -> bool:
-        """Whether the rows are the same, also as those of a list."""
-        return isinstance(other, Sequence) and list(self) == list(other)
-
 
 class NumberedRows(Sequence[tuple[int, Row]]):
     """Some rows with their numbers, parsed on access."""
@@ -139,16 +135,7 @@ def write(folder: Path, manifest: Manifest) -> None:
     writer.writerow(Row._fields)
     writer.writerows(manifest.rows)
     write_bytes(folder / "manifest.csv", text.getvalue().encode(*ENCODING))
-    write_json(
-        folder / "source.json",
-        {
-            "source": manifest.source,
-            "classes": manifest.classes,
-            "mirror": manifest.mirror,
-            "pixels": manifest.pixels,
-            "root": manifest.root,
-        },
-    )
+    write_json(folder / "source.json", {name: value for name, value in vars(manifest).items() if name != "rows"})
 
 
 def read(folder: Path) -> Manifest:
@@ -156,8 +143,7 @@ def read(folder: Path) -> Manifest:
     source = read_json(folder / "source.json")
     path = folder / "manifest.csv"
     try:
-        rows = Rows(path.read_bytes())
-        return Manifest(**source, rows=rows)
+        return Manifest(**source, rows=Rows(path.read_bytes()))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `dvc repro` to make it") from None
     except (ValueError, TypeError, csv.Error) as error:

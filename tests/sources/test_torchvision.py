@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torchvision  # type: ignore[import-untyped]
+from helpers.pictures import decoded
 from helpers.staged import ROOT, params_text
 from PIL import Image
 from ruamel.yaml import YAML
@@ -26,7 +27,6 @@ from scipy.io import savemat
 
 from alexnet.config.data import Source
 from alexnet.errors import UserError
-from alexnet.prepare.pixels import decode
 from alexnet.sources import torchvision as source
 from alexnet.sources.collect import collect as collect_source
 from alexnet.sources.manifest import Manifest, read_image
@@ -98,7 +98,7 @@ def contents(listed: Manifest, place: Path) -> Answer:
 
 
 def pixels(answer: Answer) -> list[tuple[str, int, bytes]]:
-    return sorted((split, label, decode(content).tobytes()) for split, label, content in answer)
+    return sorted((split, label, decoded(content).tobytes()) for split, label, content in answer)
 
 
 @pytest.fixture
