@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import partial
 from itertools import combinations_with_replacement
 
@@ -86,19 +85,15 @@ def eigenbasis(total: Sums) -> Eigenbasis:
     """
     side = total.image.shape[0]
     pixels = total.images * side * side
-    first = [int(value) for value in total.image.sum((0, 1))]
-    covariance = np.array(
-        [
-            [float(Fraction(pixels * int(total.products[i, j]) - first[i] * first[j], pixels**2)) for j in range(3)]
-            for i in range(3)
-        ]
-    )
+    # As Python's integers, which have no limit and whose quotient is rounded correctly.
+    first, products = total.image.sum((0, 1)).astype(object), total.products.astype(object)
+    covariance = ((pixels * products - np.outer(first, first)) / pixels**2).astype(np.float64)
     values, vectors = eigh(covariance)
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), range(3)])
     return Eigenbasis(
         images=total.images,
-        mean=[value / pixels for value in first],
+        mean=(first / pixels).tolist(),
         covariance=covariance.tolist(),
         eigenvalues=values.tolist(),
         eigenvectors=vectors.tolist(),

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -130,12 +130,17 @@ def rooted(main: Path, root: str) -> Path:
 
 def write(folder: Path, manifest: Manifest) -> None:
     """Write ``source.json`` and ``manifest.csv`` into ``folder``."""
+    write_csv(folder / "manifest.csv", Row._fields, manifest.rows)
+    write_json(folder / "source.json", {name: value for name, value in vars(manifest).items() if name != "rows"})
+
+
+def write_csv(path: Path, header: Sequence[str], records: Iterable[Sequence[object]]) -> None:
+    """Write a table with any file names in it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(Row._fields)
-    writer.writerows(manifest.rows)
-    write_bytes(folder / "manifest.csv", text.getvalue().encode(*ENCODING))
-    write_json(folder / "source.json", {name: value for name, value in vars(manifest).items() if name != "rows"})
+    writer.writerow(header)
+    writer.writerows(records)
+    write_bytes(path, text.getvalue().encode(*ENCODING))
 
 
 def read(folder: Path) -> Manifest:
@@ -157,16 +162,12 @@ def read_image(root: Path, row: Row) -> bytes:
             file.seek(row.offset)
             # Only a loose file starts at 0, and then all of it is the image: appended bytes are noticed too.
             payload = file.read(row.bytes if row.offset else WHOLE_FILE)
+        if hashlib.sha256(payload).hexdigest() == row.sha256:
+            return payload
+        why = "it has other bytes now"
     except OSError as error:
-        raise changed(root, row, error.strerror or "it cannot be read") from None
-    if hashlib.sha256(payload).hexdigest() != row.sha256:
-        raise changed(root, row, "it has other bytes now")
-    return payload
-
-
-def changed(root: Path, row: Row, why: str) -> UserError:
-    """The error for an image that is no longer what the manifest says."""
-    return UserError(
+        why = error.strerror or "it cannot be read"
+    raise UserError(
         f"{printable(root / row.path)} has changed since it was listed ({why}); "
         "run `dvc repro -f -s download` to list the images again, then `dvc repro`"
     )

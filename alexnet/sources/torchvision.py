@@ -44,7 +44,7 @@ class DataSet:
     loader: bool = True
     """Whether it takes the function that loads an image, so that it can be asked for the image's path."""
     mirror: bool = True
-    """Whether a mirrored image is still of its class."""
+    """As in ``Manifest``."""
     by_hand: str = ""
     """For a set that cannot be downloaded any more: the files that it is read from."""
 
@@ -111,7 +111,10 @@ def find(request: Request) -> SourceListing:
             if classes and found and found != classes:
                 raise UserError(f"{folder}: the classes of {name}'s splits differ; replace its files with complete ones")
             classes = classes or found
-            for number, at in enumerate(tqdm(order(images, spec), desc=split, unit=" images", disable=None, leave=False)):
+            numbers: Sequence[int] = range(len(images))
+            if spec.loader:  # by path: some sets list files as the file system does
+                numbers = sorted(numbers, key=lambda number: str(images[number][0]))
+            for number, at in enumerate(tqdm(numbers, desc=split, unit=" images", disable=None, leave=False)):
                 image, label = images[at]
                 suffix, content = file_of(image)
                 offset = write_member(file, f"{split}/{int(label)}/{number:07}{suffix}", content)
@@ -187,12 +190,6 @@ def class_names(images: Any) -> list[str]:
     names: Sequence[Any] = getattr(images, "classes", None) or getattr(images, "categories", [])
     # Imagenette has several words for a class.
     return [name if isinstance(name, str) else name[0] for name in names]
-
-
-def order(images: Any, spec: DataSet) -> list[int]:
-    """The numbers of the images, by path if they have one: some sets list files as the file system does."""
-    numbers = list(range(len(images)))
-    return sorted(numbers, key=lambda number: str(images[number][0])) if spec.loader else numbers
 
 
 def file_of(image: Any) -> tuple[str, bytes]:

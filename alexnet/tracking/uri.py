@@ -23,9 +23,6 @@ WITHOUT_SCHEME = re.compile(r"([^/@\s]+@)?([\w.-]+|\[[\da-fA-F:.]+\]):\d+(/.*)?"
 HOME = "alexnet.artifacts"
 """The tag of an experiment that repeats the address of its artifacts."""
 
-HOLDERS = {"experiments": "artifact_location", "runs": "artifact_uri"}
-"""MLflow's tables of things with artifacts, each with the column that says where."""
-
 
 @dataclass(frozen=True)
 class Address:
@@ -98,24 +95,23 @@ def follow_repository(database: Path, experiment: str, artifacts: str) -> str | 
     """
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         connection.execute("BEGIN IMMEDIATE")
-        identity, old = connection.execute(
-            "SELECT experiment_id, artifact_location FROM experiments WHERE name = ?", [experiment]
+        identity, old, tag = connection.execute(
+            "SELECT e.experiment_id, artifact_location, value FROM experiments e LEFT JOIN experiment_tags t"
+            " ON t.experiment_id = e.experiment_id AND key = ? WHERE name = ?",
+            [HOME, experiment],
         ).fetchone()
-        tag = connection.execute(
-            "SELECT value FROM experiment_tags WHERE key = ? AND experiment_id = ?", [HOME, identity]
-        ).fetchone()
-        if old == artifacts == (tag and tag[0]):
+        if old == artifacts == tag:
             return None
         if old != artifacts:
             if tag:
-                ours = tag[0] == old
+                ours = tag == old
             else:
                 runs = connection.execute("SELECT run_uuid FROM runs WHERE experiment_id = ?", [identity])
                 here = Path(url2pathname(urlsplit(artifacts).path))
                 ours = Path(urlsplit(old).path).name == here.name and any((here / run).is_dir() for (run,) in runs)
             if not ours:
                 return None
-            for table, column in HOLDERS.items():
+            for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
                 connection.execute(
                     f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1)"
                     f" WHERE {column} = :old OR substr({column}, 1, length(:old) + 1) = :old || '/'",

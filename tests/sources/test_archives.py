@@ -255,7 +255,7 @@ def test_images_in_nested_tars_decode(packed: Path, settings: Callable[..., Sour
     rows = list(enumerate(hashed(found.rows, packed)))
     assert Manifest("imagenet", found.classes, True, "encoded", str(packed), []).folder(packed, packed) == packed
     squares = SquareSpec(packed, "encoded", 32).squares(rows)
-    assert len([square for _, square in squares if isinstance(square, np.ndarray)]) == 21
+    assert len([square for square in squares if isinstance(square, np.ndarray)]) == 21
 
 
 def test_a_part_of_the_classes_can_be_trained_on(extracted: Path, settings: Callable[..., Source]) -> None:
