@@ -55,4 +55,6 @@ class SourceListing:
     """Where the rows' paths start."""
     pixels: str = "encoded"
     mirror: bool = True
+    keep_small: bool = False
+    """Whether classes with too few images to take some for validation or test are only trained on, instead of an error."""
     omissions: Omissions = field(default_factory=Omissions)

@@ -18,10 +18,17 @@ def draw_key(*parts: object) -> bytes:
     return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogateescape")).digest()
 
 
-def complete(rows: Sequence[Row], val_fraction: float, test_fraction: float, seed: int, classes: Sequence[str]) -> list[Row]:
+def complete(
+    rows: Sequence[Row],
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    classes: Sequence[str],
+    keep_small: bool = False,
+) -> list[Row]:
     """Carve the splits that the source lacks out of its training images, test first: a fraction of each class, at least one.
 
-    Raises ``UserError`` if a class would have nothing left.
+    A class that would have nothing left stays as it is with ``keep_small``, else raises ``UserError``.
     """
     rows = list(rows)
     for purpose, fraction in (("test", test_fraction), ("val", val_fraction)):
@@ -30,6 +37,8 @@ def complete(rows: Sequence[Row], val_fraction: float, test_fraction: float, see
         for label, places in by_class(rows, "train"):
             count = max(1, round(fraction * len(places)))
             if count >= len(places):
+                if keep_small:
+                    continue
                 raise UserError(
                     f"class {printable(classes[label])} has {len(places)} images left for training, too few to take "
                     f"data.{purpose}_fraction: {fraction} of them for {purpose}; add images, or a folder {purpose} of their own"

@@ -93,13 +93,6 @@ def test_cifar10_is_torchvisions() -> None:
     assert cifar10.ARCHIVE.url.rpartition("/")[0] == torchvision.datasets.CIFAR10.url.rpartition("/")[0]
 
 
-def test_imagenette_is_torchvisions() -> None:
-    assert (imagenette.ARCHIVE.url, imagenette.ARCHIVE.md5) == torchvision.datasets.Imagenette._ARCHIVES["320px"]
-    theirs = torchvision.datasets.Imagenette._WNID_TO_CLASS
-    assert {wnid: names[0] for wnid, names in theirs.items()} == imagenette.CLASSES
-    assert list(imagenette.CLASSES) == sorted(imagenette.CLASSES)
-
-
 def test_imagenettes_validation_images_are_the_test(
     tmp_path: Path, patch: Callable[..., Image.Image], encoded: Callable[..., bytes], collect: Callable[..., Manifest]
 ) -> None:
