@@ -1,5 +1,6 @@
 """``MLFLOW_TRACKING_URI``, read as MLflow and SQLAlchemy read it, and the artifact addresses in a database."""
 
+import os
 import re
 import sqlite3
 from contextlib import closing
@@ -19,6 +20,8 @@ PLUGINS = "mlflow.tracking_store"
 """The group of entry points by which packages add schemes to MLflow."""
 WITHOUT_SCHEME = re.compile(r"([^/@\s]+@)?([\w.-]+|\[[\da-fA-F:.]+\]):\d+(/.*)?")
 """``localhost:5000``, which MLflow takes for a scheme, and ``127.0.0.1:5000``, which it takes for a folder."""
+IN_HOME = re.compile(r"(|file:(?://)?|sqlite(?:\+pysqlite)?:///)(~[^/]*)")
+"""``~/runs`` and ``sqlite:///~/mlflow.db``: no shell replaces the second ``~``, and MLflow none."""
 
 HOME = "alexnet.artifacts"
 """The tag of an experiment that repeats the address of its artifacts."""
@@ -59,6 +62,9 @@ def _fault(uri: str) -> str:
     """Why MLflow cannot use ``uri``, and what to set instead; empty if it may."""
     if WITHOUT_SCHEME.fullmatch(uri):
         return f"it has no scheme; set MLFLOW_TRACKING_URI=http://{uri}"
+    if home := IN_HOME.match(uri):
+        written = home[1] + os.path.expanduser(home[2]) + uri[home.end() :]
+        return f"MLflow takes {home[2]} for a folder of that name; write the home folder out: MLFLOW_TRACKING_URI={written}"
     try:
         parts = urlsplit(uri)
         server = bool(parts.hostname and (parts.port is None or parts.port > 0))
