@@ -4,11 +4,12 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from sklearn.datasets import load_sample_images
 from sklearn.decomposition import IncrementalPCA
 from threadpoolctl import threadpool_limits
 
-from alexnet.prepare.color_stats import TOGETHER, Sums, add_up
+from alexnet.prepare.color_stats import Sums
 from alexnet.prepare.pixels import square
 from benchmarks.measure import Comparison, parser, rate, take_turns, tell
 
@@ -32,14 +33,15 @@ def squares(images: int) -> list[NDArray[np.uint8]]:
     """Pieces of the two photographs."""
     random, photos = np.random.default_rng(0), load_sample_images().images
     corners = random.integers(0, 100, (images, 2))
-    return [square(photos[number % 2][top : top + 300, left : left + 400], SIZE) for number, (top, left) in enumerate(corners)]
+    pieces = [photos[number % 2][top : top + 300, left : left + 400] for number, (top, left) in enumerate(corners)]
+    return [square(Image.fromarray(piece), SIZE) for piece in pieces]
 
 
 def sums(found: list[NDArray[np.uint8]]) -> None:
     """As a worker takes them in."""
-    total = Sums(np.zeros((SIZE, SIZE, 3), np.int64))
-    for first in range(0, len(found), TOGETHER):
-        add_up(found[first : first + TOGETHER], total)
+    total = Sums(np.zeros((SIZE, SIZE, 3), np.uint32))
+    for image in found:
+        total.add_square(image)
 
 
 def fit(found: list[NDArray[np.uint8]]) -> None:

@@ -18,6 +18,9 @@ from alexnet.output import complain
 from stages import paths
 from stages.provenance import git
 
+NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "failed to map segment")
+"""What the errors of torch's allocator and of the linker say if there is no memory."""
+
 
 def run(stage: Callable[..., None], section: type[Section] | None = None) -> None:
     """Run a stage as a command: check the repository and all of params.yaml, then call ``stage`` with its own part of it.
@@ -41,7 +44,10 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
     except OSError as error:
         complain(f"error: {error.filename or 'a file'}: {error.strerror or error}; fix that and run this again")
         sys.exit(2)
-    except MemoryError:
+    except (MemoryError, ImportError, RuntimeError) as error:
+        # The linker and torch have no types of their own for it.
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in NO_MEMORY):
+            raise
         complain("error: not enough memory; free some, or raise the limit of this shell (`ulimit -v`), and run this again")
         sys.exit(2)
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import socket
 import sys
 
@@ -18,11 +19,23 @@ CLUSTER_VARIABLES = (
 """Prefixes of variables that change what torchrun does or how the ranks reach each other, and that a cluster's job leaves behind.
 The ranks' own, such as RANK and MASTER_ADDR, are set by torchrun."""
 
+MEMORY = 4 << 30
+"""Bytes of address space, without which torch ends the process while it is loaded."""
+
 
 def main(arguments: list[str]) -> int:
     """Run torchrun and return the exit status: that of the first rank that failed, 130 after Ctrl-C."""
     for name in [name for name in os.environ if name.startswith(CLUSTER_VARIABLES)]:
         del os.environ[name]
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    limited = limit != resource.RLIM_INFINITY
+    if limited and limit < MEMORY:
+        print(
+            f"error: torch does not start in {limit >> 20:,} MiB, the limit of memory here; raise it to {2 * MEMORY >> 20:,} MiB "
+            f"or more (`ulimit -v {2 * MEMORY >> 10}`), then run this again",
+            file=sys.stderr,
+        )
+        return 2
     launch()
     # Ranks set their threads themselves; without this, torchrun warns that it sets one.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -39,7 +52,8 @@ def main(arguments: list[str]) -> int:
         rank, failure = error.get_first_failure()
         if failure.exitcode < 0:
             name = failure.signal_name()
-            memory = "most likely the memory was not enough: free some or reduce batch_size, and " if name == "SIGKILL" else ""
+            remedy = "raise the limit (`ulimit -v`)" if limited else "free some or reduce batch_size"
+            memory = f"most likely the memory was not enough: {remedy}, and " if limited or name == "SIGKILL" else ""
             print(f"error: rank {rank} was killed by {name}; {memory}run this again", file=sys.stderr)
         return failure.exitcode if failure.exitcode > 0 else 1
     except (SignalException, KeyboardInterrupt):

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-KINDS = (3, 6)
-"""The compressions BITFIELDS and ALPHABITFIELDS."""
+BITFIELDS, ALPHABITFIELDS = 3, 6
 
 
 def bitfields(payload: bytes) -> Image.Image | None:
@@ -16,14 +15,14 @@ def bitfields(payload: bytes) -> Image.Image | None:
         return None
     offset, header, width, height, _, bits, kind = struct.unpack_from("<IIiiHHI", payload, 10)
     side = abs(height)
-    if kind not in KINDS or bits not in (16, 32) or header < 40 or width < 1 or side < 1:
+    if kind not in (BITFIELDS, ALPHABITFIELDS) or bits not in (16, 32) or header < 40 or width < 1 or side < 1:
         return None
     across = -(-width * bits // 32) * 32 // bits
     if width * side > 2 * (Image.MAX_IMAGE_PIXELS or width * side) or len(payload) < offset + across * side * bits // 8:
         return None
     rows = np.frombuffer(payload, f"<u{bits // 8}", across * side, offset).reshape(side, across)[:, :width]
     masks = struct.unpack_from("<4I", payload, 54)
-    channels = [_levels(rows, mask) for mask in masks[: 4 if header >= 56 or kind == 6 else 3]]
+    channels = [_levels(rows, mask) for mask in masks[: 4 if header >= 56 or kind == ALPHABITFIELDS else 3]]
     if len(channels) == 4 and not channels[3].any():  # without a mask, or not filled in
         channels.pop()
     pixels = np.stack(channels, 2)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import partial
 from itertools import combinations_with_replacement
 
@@ -15,8 +14,6 @@ from alexnet.files.eigenbasis import Eigenbasis
 from alexnet.prepare.squares import Numbered, Reject, SquareSpec, place, refuse_many, shown
 from alexnet.prepare.workers import WorkerFailure, in_chunks
 
-TOGETHER = 32
-"""Squares summed in 16 bits, which would hold 257 of them."""
 DIGITS = 50
 """Decimal digits of the eigenbasis before it is rounded, once, to double precision."""
 
@@ -25,12 +22,22 @@ DIGITS = 50
 class Sums:
     """Sums over images: integers, so their order does not matter."""
 
-    image: NDArray[np.int64]
-    """Of the squares, (size, size, 3)."""
+    image: NDArray[np.integer]
+    """Of the squares, (size, size, 3); 32 bits hold those of 16 million."""
     products: NDArray[np.int64] = field(default_factory=lambda: np.zeros((3, 3), np.int64))
     """Of x xᵀ over all pixels x; 64 bits hold those of two billion squares of 256x256."""
     images: int = 0
     rejects: list[Reject] = field(default_factory=list)
+
+    def add_square(self, square: NDArray[np.uint8]) -> None:
+        """Add an image's square, (size, size, 3)."""
+        self.image += square
+        # Integers below 2^53 are exact in float64, in whatever order BLAS adds them up.
+        planes = [square[..., channel].astype(np.float64).ravel() for channel in range(3)]
+        for one, other in combinations_with_replacement(range(3), 2):
+            self.products[one, other] += int(planes[one] @ planes[other])
+            self.products[other, one] = self.products[one, other]
+        self.images += 1
 
     def add(self, other: "Sums") -> None:
         """Add the sums over other images."""
@@ -42,32 +49,13 @@ class Sums:
 
 def sums(rows: Sequence[Numbered], spec: SquareSpec) -> Sums:
     """The sums over the squares of ``rows``."""
-    total = Sums(np.zeros((spec.size, spec.size, 3), np.int64))
-    squares = []
-    for _, square in spec.squares(rows):
+    total = Sums(np.zeros((spec.size, spec.size, 3), np.uint32))
+    for square in spec.squares(rows):
         if isinstance(square, Reject):
             total.rejects.append(square)
         else:
-            squares.append(square)
-        if len(squares) == TOGETHER:
-            add_up(squares, total)
-            squares = []
-    add_up(squares, total)
+            total.add_square(square)
     return total
-
-
-def add_up(squares: Sequence[NDArray[np.uint8]], total: Sums) -> None:
-    """Add squares, at most ``TOGETHER`` of them."""
-    few = np.zeros(total.image.shape, np.uint16)
-    for square in squares:
-        few += square
-        # Integers below 2^53 are exact in float64, in whatever order BLAS adds them up.
-        planes = [square[..., channel].astype(np.float64).ravel() for channel in range(3)]
-        for one, other in combinations_with_replacement(range(3), 2):
-            total.products[one, other] += int(planes[one] @ planes[other])
-            total.products[other, one] = total.products[one, other]
-    total.image += few
-    total.images += len(squares)
 
 
 def collect(rows: Sequence[Numbered], spec: SquareSpec, *, workers: int | None, max_rejects: int) -> Sums:
@@ -97,19 +85,15 @@ def eigenbasis(total: Sums) -> Eigenbasis:
     """
     side = total.image.shape[0]
     pixels = total.images * side * side
-    first = [int(value) for value in total.image.sum((0, 1))]
-    covariance = np.array(
-        [
-            [float(Fraction(pixels * int(total.products[i, j]) - first[i] * first[j], pixels**2)) for j in range(3)]
-            for i in range(3)
-        ]
-    )
+    # As Python's integers, which have no limit and whose quotient is rounded correctly.
+    first, products = total.image.sum((0, 1)).astype(object), total.products.astype(object)
+    covariance = ((pixels * products - np.outer(first, first)) / pixels**2).astype(np.float64)
     values, vectors = eigh(covariance)
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), range(3)])
     return Eigenbasis(
         images=total.images,
-        mean=[value / pixels for value in first],
+        mean=(first / pixels).tolist(),
         covariance=covariance.tolist(),
         eigenvalues=values.tolist(),
         eigenvectors=vectors.tolist(),

@@ -37,15 +37,6 @@ class BadImage(Exception):
     """An image that cannot be read; the message is the reason in a few words."""
 
 
-def decode(payload: bytes) -> NDArray[np.uint8]:
-    """Decode an image file to RGB, uint8 (height, width, 3).
-
-    JPEG, PNG, WebP and BMP; grey, 16-bit (its high byte), CMYK, palette; upright by EXIF, transparent parts on white.
-    Raises ``BadImage``, never because of metadata.
-    """
-    return np.asarray(_rgb(payload))
-
-
 def canonical(payload: bytes, size: int, pixels: str = "encoded") -> NDArray[np.uint8]:
     """The canonical square of an image, RGB uint8 (size, size, 3); small images are enlarged.
 
@@ -54,17 +45,13 @@ def canonical(payload: bytes, size: int, pixels: str = "encoded") -> NDArray[np.
     if pixels == "planar-rgb-32":
         if len(payload) != 3 * 32 * 32:
             raise BadImage("truncated")
-        return square(np.frombuffer(payload, np.uint8).reshape(3, 32, 32).transpose(1, 2, 0), size)
+        return square(Image.fromarray(np.frombuffer(payload, np.uint8).reshape(3, 32, 32).transpose(1, 2, 0)), size)
     photograph = _photograph(payload, size)
-    return _square(_rgb(payload), size) if photograph is None else photograph
+    return square(decode(payload), size) if photograph is None else photograph
 
 
-def square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Scale the shorter side of RGB pixels (h, w, 3) to ``size`` and crop the central square, in one bicubic step."""
-    return _square(Image.fromarray(np.ascontiguousarray(image)), size)
-
-
-def _square(image: Image.Image, size: int) -> NDArray[np.uint8]:
+def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """Scale the shorter side to ``size`` and crop the central square, in one bicubic step: uint8 (size, size, channels)."""
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)))
@@ -93,7 +80,12 @@ def _photograph(payload: bytes, size: int) -> NDArray[np.uint8] | None:
     return reduced(image, (width - side) / 2 / part, (height - side) / 2 / part, side / part, size)
 
 
-def _rgb(payload: bytes) -> Image.Image:
+def decode(payload: bytes) -> Image.Image:
+    """Decode an image file to RGB.
+
+    JPEG, PNG, WebP and BMP; grey, 16-bit (its high byte), CMYK, palette; upright by EXIF, transparent parts on white.
+    Raises ``BadImage``, never because of metadata.
+    """
     if not payload:
         raise BadImage("empty file")
     try:

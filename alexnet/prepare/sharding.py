@@ -1,7 +1,5 @@
 """Write the shards: every image of a manifest as a square JPEG in WebDataset tars, with an index for each split."""
 
-import csv
-import io
 import shutil
 from array import array
 from collections.abc import Iterator, Sequence
@@ -12,16 +10,17 @@ from typing import Any
 
 import numpy as np
 import simplejpeg
+from numpy.lib.recfunctions import unstructured_to_structured
 from numpy.typing import NDArray
 
 from alexnet.disk import require_free_space
 from alexnet.errors import UserError
 from alexnet.files.shard_index import INDEX, META, Shard, ShardMeta, SplitMeta
-from alexnet.files.whole import sha256_of, whole_file, write_bytes
+from alexnet.files.whole import sha256_of, whole_file
 from alexnet.names import printable
 from alexnet.prepare.squares import REMEDY, Numbered, Reject, SquareSpec, place, refuse_many, shown
 from alexnet.prepare.workers import WorkerFailure, in_chunks
-from alexnet.sources.manifest import SPLITS, Manifest
+from alexnet.sources.manifest import SPLITS, Manifest, write_csv
 from alexnet.sources.tar import END, write_member
 
 SHARD_BYTES = 500_000_000
@@ -36,7 +35,7 @@ def encode(rows: Sequence[Numbered], spec: SquareSpec, quality: int) -> list[byt
     """The square of each row as a JPEG, 4:2:0 as cameras' and ImageNet's are, or why there is none."""
     return [
         square if isinstance(square, Reject) else simplejpeg.encode_jpeg(square, quality, "RGB", "420", fastdct=False)
-        for _, square in spec.squares(rows)
+        for square in spec.squares(rows)
     ]
 
 
@@ -63,7 +62,8 @@ def write_shards(
         for split, entries in groupby(stream, key=lambda entry: entry[0][1].split):
             indexes[split] = _write_split(folder, split, entries)
     finally:
-        _write_rejects(folder / "rejects.csv", rejects)
+        table = [(row.split, row.path, row.offset, reason) for row, reason in rejects]
+        write_csv(folder / "rejects.csv", ("split", "path", "offset", "reason"), table)
     splits = {}
     for split, index in indexes.items():
         path = folder / f"{split}.npy"
@@ -101,7 +101,7 @@ def _write_split(folder: Path, split: str, entries: Iterator[Encoded]) -> NDArra
     table = array("Q")
     shard = 0
     while first := next(entries, None):
-        with whole_file(folder / _shard_name(split, shard)) as file:
+        with whole_file(folder / f"{split}-{shard:05d}.tar") as file:
             for (number, row), jpeg in chain([first], entries):
                 offset = write_member(file, f"{number:08d}.jpg", jpeg)
                 write_member(file, f"{number:08d}.cls", str(row.label).encode())
@@ -110,33 +110,16 @@ def _write_split(folder: Path, split: str, entries: Iterator[Encoded]) -> NDArra
                     break
             file.write(END)
         shard += 1
-    names = INDEX.names or ()
-    columns = np.asarray(table).reshape(-1, len(names)).T
-    index = np.zeros(columns.shape[1], INDEX)
-    for name, column in zip(names, columns, strict=True):
-        index[name] = column
-    return index
-
-
-def _shard_name(split: str, shard: int) -> str:
-    return f"{split}-{shard:05d}.tar"
+    return unstructured_to_structured(np.asarray(table).reshape(-1, len(INDEX.names or ())), INDEX)
 
 
 def _summary(folder: Path, split: str, index: NDArray[Any], classes: int) -> SplitMeta:
-    files = [folder / _shard_name(split, int(shard)) for shard in np.unique(index["shard"])]
+    files = sorted(folder.glob(f"{split}-*.tar"))
     return SplitMeta(
         images=len(index),
         per_class=np.bincount(index["label"], minlength=classes).tolist(),
         shards=[Shard(file=path.name, bytes=path.stat().st_size, sha256=sha256_of(path)) for path in files],
     )
-
-
-def _write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(("split", "path", "offset", "reason"))
-    writer.writerows((row.split, row.path, row.offset, reason) for row, reason in rejects)
-    write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def _refuse_empty(splits: dict[str, SplitMeta], classes: Sequence[str], rejects: Sequence[Reject]) -> None:

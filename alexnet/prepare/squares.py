@@ -35,19 +35,19 @@ class SquareSpec:
     pixels: str
     size: int
 
-    def squares(self, rows: Sequence[Numbered]) -> Iterator[tuple[Numbered, NDArray[np.uint8] | Reject]]:
-        """Each row with its square, RGB uint8 (size, size, 3).
+    def squares(self, rows: Sequence[Numbered]) -> Iterator[NDArray[np.uint8] | Reject]:
+        """The square of each row, RGB uint8 (size, size, 3), or why there is none.
 
         Raises ``UserError`` if an image has changed since it was listed.
         """
-        for number, row in rows:
+        for _, row in rows:
             try:
-                yield (number, row), canonical(read_image(self.root, row), self.size, self.pixels)
+                yield canonical(read_image(self.root, row), self.size, self.pixels)
             except BadImage as bad:
-                yield (number, row), Reject(row, str(bad))
+                yield Reject(row, str(bad))
             except MemoryError:
                 refuse_low_limit(row.place)
-                yield (number, row), Reject(row, "needs too much memory")
+                yield Reject(row, "needs too much memory")
 
 
 def place(numbered: Numbered) -> str:

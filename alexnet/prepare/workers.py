@@ -90,7 +90,7 @@ def in_chunks(
         ) -> Iterator[tuple[Sequence[Item], Result | WorkerFailure]]:
             try:
                 yield chunk, future.result()
-                return
+                alone = []
             except (ProcessExpired, ChunkTimeout):
                 alone = [(chunk[at : at + 1], start(chunk[at : at + 1])) for at in range(len(chunk))]
             for one, again in alone:
@@ -98,16 +98,14 @@ def in_chunks(
                     yield one, again.result()
                 except ProcessExpired as death:
                     refuse_low_limit(place(one[0]))
-                    late = death.exitcode == -signal.SIGVTALRM
-                    yield (
-                        one,
-                        WorkerFailure(f"decoder computed for more than {limits.computing:g} s" if late else "decoder crashed"),
-                    )
+                    late = f"decoder computed for more than {limits.computing:g} s"
+                    yield one, WorkerFailure(late if death.exitcode == -signal.SIGVTALRM else "decoder crashed")
                 except ChunkTimeout:
                     raise UserError(
                         f"reading {place(one[0])} took more than {limits.waiting:g} s, most of it spent waiting; "
                         "check its disk and the free memory, then run this again"
                     ) from None
+            bar.update(len(chunk))
 
         pending: deque[tuple[Sequence[Item], ProcessFuture[Result]]] = deque()
         for first in firsts:
@@ -115,11 +113,8 @@ def in_chunks(
             pending.append((chunk, start(chunk)))
             if len(pending) == AHEAD * workers:
                 yield from finish(*pending.popleft())
-                bar.update(CHUNK)
-        while pending:
-            chunk, future = pending.popleft()
+        for chunk, future in pending:
             yield from finish(chunk, future)
-            bar.update(len(chunk))
 
 
 def _bounded(function: Callable[[Sequence[Item]], Result], items: Sequence[Item], computing: float) -> Result:

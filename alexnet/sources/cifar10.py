@@ -7,6 +7,7 @@ from alexnet.sources.listing import Request, SourceListing
 from alexnet.sources.manifest import Row
 from alexnet.sources.tar import members
 
+# torchvision has the address and the checksum of the pickled images only.
 ARCHIVE = Archive("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530", 170_052_171)
 PIXELS = 3 * 32 * 32
 RECORD = 1 + PIXELS

@@ -18,11 +18,10 @@ def collect(settings: Source, seed: int, *, main: Path, raw: Path) -> tuple[Mani
     ``main`` is the folder where a relative ``data.root`` starts and where ``downloads/`` lies. Raises ``UserError``.
     """
     # By the name of the source, so that only its own libraries are loaded.
-    source = import_module(f"alexnet.sources.{settings.source}")
-    found: SourceListing = source.find(Request(settings, seed, main, raw))
+    found: SourceListing = import_module(f"alexnet.sources.{settings.source}").find(Request(settings, seed, main, raw))
     if len(found.classes) < 2:
         raise UserError(f"{found.folder} holds one class, {printable(found.classes[0])}; training needs at least two")
-    rows = complete(found.rows, settings.val_fraction, settings.test_fraction, seed, found.classes)
+    rows = complete(found.rows, settings.val_fraction, settings.test_fraction, seed, found.classes, found.keep_small)
     if settings.limit is not None:
         rows = limit(rows, settings.limit, seed, found.classes)
     rows.sort(key=lambda row: (SPLITS.index(row.split), row.path, row.offset))

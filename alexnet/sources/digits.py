@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
-from alexnet.config.data import Source
 from alexnet.files.whole import whole_file
 from alexnet.sources.listing import Request, SourceListing
 from alexnet.sources.manifest import Row
-from alexnet.sources.split import draw
+from alexnet.sources.split import complete
 from alexnet.sources.tar import END, write_member
 
 SIDE = 64
@@ -38,28 +37,19 @@ def find(request: Request) -> SourceListing:
     photos = load_sample_images().images
     labels = [int(label) for label in scans.target]
     classes = [str(name) for name in scans.target_names]
-    splits = divide(labels, settings, seed, classes)
+    digits = [Row("train", label, str(digit)) for digit, label in enumerate(labels)]
+    digits = complete(digits, settings.val_fraction, settings.test_fraction, seed, classes)
     rows = []
     with whole_file(request.raw / ARCHIVE) as file:
-        for digit, split in enumerate(splits):
+        for digit, (split, label, *_) in enumerate(digits):
             for blend in range(settings.blends if split == "train" else 1):
                 pixels = picture(scans.images[digit] / 16, photos, np.random.default_rng([seed, digit, blend]))
                 png = io.BytesIO()
                 Image.fromarray(pixels).save(png, "PNG", compress_level=1)
-                offset = write_member(file, f"{split}/{labels[digit]}/{digit:04d}-{blend}.png", png.getvalue())
-                rows.append(Row(split, labels[digit], ARCHIVE, offset, len(png.getvalue())))
+                offset = write_member(file, f"{split}/{label}/{digit:04d}-{blend}.png", png.getvalue())
+                rows.append(Row(split, label, ARCHIVE, offset, len(png.getvalue())))
         file.write(END)
     return SourceListing(classes, rows, request.raw, mirror=False)
-
-
-def divide(labels: list[int], settings: Source, seed: int, classes: list[str]) -> list[str]:
-    """The split of each digit: test's part of all first, then val's part of the rest."""
-    splits = ["train"] * len(labels)
-    for purpose, fraction in (("test", settings.test_fraction), ("val", settings.val_fraction)):
-        left = [digit for digit, split in enumerate(splits) if split == "train"]
-        for position in draw([str(digit) for digit in left], [labels[digit] for digit in left], fraction, seed, purpose, classes):
-            splits[left[position]] = purpose
-    return splits
 
 
 def picture(ink: NDArray[np.float64], photos: list[NDArray[np.uint8]], rng: np.random.Generator) -> NDArray[np.uint8]:

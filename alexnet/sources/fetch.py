@@ -1,7 +1,6 @@
 """Archives from the network: fetched once into ``downloads/``, verified, and unpacked to plain tars beside the manifest."""
 
 import gzip
-import hashlib
 import logging
 import shutil
 import sys
@@ -80,11 +79,7 @@ def unpack(path: Path, raw: Path) -> Path:
 
 
 def _verify(path: Path, archive: Archive) -> None:
-    if archive.md5 is None:
-        return
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-    if found != archive.md5:
+    if archive.md5 and (found := pooch.file_hash(path, "md5")) != archive.md5:
         raise UserError(f"{path} has md5 {found}, not {archive.md5}; remove it, or replace it with {archive.url}")
 
 

@@ -30,9 +30,10 @@ def find(request: Request) -> SourceListing:
     classes = class_folders(folders["train"])
     rows: list[Row] = []
     for split, folder in folders.items():
-        if _is_annotated(folder, classes):
-            found = _annotated(folder, classes, omissions)
-        elif split == "test" and _is_unlabelled(folder, classes):
+        annotations = folder / f"{folder.name}_annotations.txt"
+        if annotations.is_file() and (folder / "images").is_dir() and "images" not in classes:
+            found = _annotated(folder / "images", annotations, classes, omissions)
+        elif split == "test" and len(names := subfolders(folder)) <= 1 and not set(names) & set(classes):
             why = "no folder in it is a class; test images are taken from train"
             omissions.lines.append(f"{printable(folder)} is not used, as {why}")
             continue
@@ -72,32 +73,19 @@ def _split_folders(root: Path) -> dict[str, Path]:
     return found
 
 
-def _is_annotated(folder: Path, classes: list[str]) -> bool:
-    return _annotations(folder).is_file() and (folder / "images").is_dir() and "images" not in classes
-
-
-def _annotations(folder: Path) -> Path:
-    return folder / f"{folder.name}_annotations.txt"
-
-
-def _annotated(folder: Path, classes: list[str], omissions: Omissions) -> Iterator[tuple[int, Path]]:
-    # Tiny ImageNet's val: a line for each file in images/, its name and class and a box, with tabs between them.
-    lines = _annotations(folder).read_text("utf-8", "surrogateescape").splitlines()
+def _annotated(folder: Path, annotations: Path, classes: list[str], omissions: Omissions) -> Iterator[tuple[int, Path]]:
+    # Tiny ImageNet's val: a line for each image in the folder, its name and class and a box, with tabs between them.
+    lines = annotations.read_text("utf-8", "surrogateescape").splitlines()
     names = {fields[0]: fields[1] for line in lines if len(fields := line.split("\t")) > 1}
     labels = {name: label for label, name in enumerate(classes)}
-    for image in images_below(folder / "images", omissions):
+    for image in images_below(folder, omissions):
         if image.name not in names:
-            raise UserError(f"{printable(image)} has no line in {_annotations(folder).name}; add one, or remove the image")
+            raise UserError(f"{printable(image)} has no line in {annotations.name}; add one, or remove the image")
         if (label := labels.get(names[image.name])) is None:
             # Only some of the classes were kept in train.
             omissions.files["of a class that train lacks"] += 1
         else:
             yield label, image
-
-
-def _is_unlabelled(folder: Path, classes: list[str]) -> bool:
-    names = subfolders(folder)
-    return len(names) <= 1 and not set(names) & set(classes)
 
 
 def _labelled(folder: Path, classes: list[str], omissions: Omissions) -> Iterator[tuple[int, Path]]:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
@@ -22,16 +23,10 @@ BLOCK = 1 << 20
 
 def hashed(rows: Sequence[Row], root: Path) -> list[Row]:
     """The rows with the size and hash of their bytes under ``root``. Raises ``UserError`` if a file cannot be read."""
-    done: list[Row] = []
-    with (
-        tqdm(total=len(rows), desc="hashes", unit=" images", disable=None, leave=False) as bar,
-        ThreadPoolExecutor(THREADS) as threads,
-    ):
-        for start in range(0, len(rows), BATCH):
-            for row in threads.map(partial(_hashed, root=root), rows[start : start + BATCH]):
-                done.append(row)
-                bar.update()
-    return done
+    with ThreadPoolExecutor(THREADS) as threads:
+        batches = (threads.map(partial(_hashed, root=root), rows[at : at + BATCH]) for at in range(0, len(rows), BATCH))
+        done = chain.from_iterable(batches)
+        return list(tqdm(done, "hashes", len(rows), unit=" images", disable=None, leave=False))
 
 
 def _hashed(row: Row, root: Path) -> Row:

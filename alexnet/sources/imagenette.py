@@ -2,26 +2,16 @@
 
 from pathlib import PurePosixPath
 
+from torchvision.datasets import Imagenette  # type: ignore[import-untyped]
+
 from alexnet.sources.fetch import Archive, fetch, unpack
 from alexnet.sources.listing import Request, SourceListing
 from alexnet.sources.manifest import Row
 from alexnet.sources.tar import members
 
-ARCHIVE = Archive(
-    "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz", "3df6f0d01a2c9592104656642f5e78a3", 341_663_724
-)
-CLASSES = {
-    "n01440764": "tench",
-    "n02102040": "English springer",
-    "n02979186": "cassette player",
-    "n03000684": "chain saw",
-    "n03028079": "church",
-    "n03394916": "French horn",
-    "n03417042": "garbage truck",
-    "n03425413": "gas pump",
-    "n03445777": "golf ball",
-    "n03888257": "parachute",
-}
+# torchvision's own source gives the images in full size; its address, checksum and names of this size are used here.
+ARCHIVE = Archive(*Imagenette._ARCHIVES["320px"])
+CLASSES = {wnid: names[0] for wnid, names in Imagenette._WNID_TO_CLASS.items()}
 
 
 def find(request: Request) -> SourceListing:

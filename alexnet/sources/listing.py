@@ -44,16 +44,17 @@ class Omissions:
 
 @dataclass(frozen=True)
 class SourceListing:
-    """The images of a source. ``rows`` are without hashes; a source without test or val images has all of them in train."""
+    """The images of a source; ``classes``, ``pixels`` and ``mirror`` are as in ``Manifest``.
+
+    ``rows`` are without hashes; a source without test or val images has all of them in train.
+    """
 
     classes: list[str]
-    """Names, in label order."""
     rows: list[Row]
     folder: Path
     """Where the rows' paths start."""
     pixels: str = "encoded"
-    """How images are stored: see ``Manifest``."""
     mirror: bool = True
-    """Whether a mirrored image is still of its class."""
+    keep_small: bool = False
+    """Whether classes with too few images to take some for validation or test are only trained on, instead of an error."""
     omissions: Omissions = field(default_factory=Omissions)
-    """What was left out."""

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,10 +66,6 @@ class Rows(Sequence[Row]):
         at = range(len(self))[index]
         text = self._text[self._starts[at] : self._starts[at + 1]].decode(*ENCODING)
         return _row(next(csv.reader(io.StringIO(text, newline=""))))
-
-    def __eq__(self, other: object) -> bool:
-        """Whether the rows are the same, also as those of a list."""
-        return isinstance(other, Sequence) and list(self) == list(other)
 
 
 class NumberedRows(Sequence[tuple[int, Row]]):
@@ -134,21 +130,17 @@ def rooted(main: Path, root: str) -> Path:
 
 def write(folder: Path, manifest: Manifest) -> None:
     """Write ``source.json`` and ``manifest.csv`` into ``folder``."""
+    write_csv(folder / "manifest.csv", Row._fields, manifest.rows)
+    write_json(folder / "source.json", {name: value for name, value in vars(manifest).items() if name != "rows"})
+
+
+def write_csv(path: Path, header: Sequence[str], records: Iterable[Sequence[object]]) -> None:
+    """Write a table with any file names in it."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(Row._fields)
-    writer.writerows(manifest.rows)
-    write_bytes(folder / "manifest.csv", text.getvalue().encode(*ENCODING))
-    write_json(
-        folder / "source.json",
-        {
-            "source": manifest.source,
-            "classes": manifest.classes,
-            "mirror": manifest.mirror,
-            "pixels": manifest.pixels,
-            "root": manifest.root,
-        },
-    )
+    writer.writerow(header)
+    writer.writerows(records)
+    write_bytes(path, text.getvalue().encode(*ENCODING))
 
 
 def read(folder: Path) -> Manifest:
@@ -156,8 +148,7 @@ def read(folder: Path) -> Manifest:
     source = read_json(folder / "source.json")
     path = folder / "manifest.csv"
     try:
-        rows = Rows(path.read_bytes())
-        return Manifest(**source, rows=rows)
+        return Manifest(**source, rows=Rows(path.read_bytes()))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `dvc repro` to make it") from None
     except (ValueError, TypeError, csv.Error) as error:
@@ -171,16 +162,12 @@ def read_image(root: Path, row: Row) -> bytes:
             file.seek(row.offset)
             # Only a loose file starts at 0, and then all of it is the image: appended bytes are noticed too.
             payload = file.read(row.bytes if row.offset else WHOLE_FILE)
+        if hashlib.sha256(payload).hexdigest() == row.sha256:
+            return payload
+        why = "it has other bytes now"
     except OSError as error:
-        raise changed(root, row, error.strerror or "it cannot be read") from None
-    if hashlib.sha256(payload).hexdigest() != row.sha256:
-        raise changed(root, row, "it has other bytes now")
-    return payload
-
-
-def changed(root: Path, row: Row, why: str) -> UserError:
-    """The error for an image that is no longer what the manifest says."""
-    return UserError(
+        why = error.strerror or "it cannot be read"
+    raise UserError(
         f"{printable(root / row.path)} has changed since it was listed ({why}); "
         "run `dvc repro -f -s download` to list the images again, then `dvc repro`"
     )

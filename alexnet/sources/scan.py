@@ -78,13 +78,11 @@ def images_below(folder: Path, omissions: Omissions) -> Iterator[Path]:
             seen.add((status.st_dev, status.st_ino))
             folders[:] = sorted(name for name in folders if not ignored(name))
             pending += [path for name in folders if (path := Path(place, name)).is_symlink()]
-            for name in sorted(files):
-                if not ignored(name):
-                    path = Path(place, name)
-                    if (kind := _other_kind(path)) is None:
-                        yield path
-                    else:
-                        omissions.files[kind] += 1
+            for path in (Path(place, name) for name in sorted(files) if not ignored(name)):
+                if kind := _other_kind(path):
+                    omissions.files[kind] += 1
+                else:
+                    yield path
 
 
 def _other_kind(path: Path) -> str | None:

@@ -3,6 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from alexnet.errors import UserError
 from alexnet.names import printable
@@ -17,39 +18,33 @@ def draw_key(*parts: object) -> bytes:
     return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogateescape")).digest()
 
 
-def draw(
-    keys: Sequence[str], labels: Sequence[int], fraction: float, seed: int, purpose: str, classes: Sequence[str]
-) -> set[int]:
-    """Draw ``fraction`` of each class, at least one; returns positions in ``keys``.
+def complete(
+    rows: Sequence[Row],
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    classes: Sequence[str],
+    keep_small: bool = False,
+) -> list[Row]:
+    """Carve the splits that the source lacks out of its training images, test first: a fraction of each class, at least one.
 
-    Raises ``UserError`` if a class would have nothing left.
+    A class that would have nothing left stays as it is with ``keep_small``, else raises ``UserError``.
     """
-    members: dict[int, list[int]] = defaultdict(list)
-    for position, label in enumerate(labels):
-        members[label].append(position)
-    drawn: set[int] = set()
-    for label, positions in sorted(members.items()):
-        count = max(1, round(fraction * len(positions)))
-        if count >= len(positions):
-            raise UserError(
-                f"class {printable(classes[label])} has {len(positions)} images left for training, too few to take "
-                f"data.{purpose}_fraction: {fraction} of them for {purpose}; add images, or a folder {purpose} of their own"
-            )
-        drawn.update(sorted(positions, key=lambda position: draw_key(seed, purpose, keys[position]))[:count])
-    return drawn
-
-
-def complete(rows: Sequence[Row], val_fraction: float, test_fraction: float, seed: int, classes: Sequence[str]) -> list[Row]:
-    """Carve the splits that the source lacks out of its training images, test first."""
     rows = list(rows)
     for purpose, fraction in (("test", test_fraction), ("val", val_fraction)):
         if any(row.split == purpose for row in rows):
             continue
-        places = [place for place, row in enumerate(rows) if row.split == "train"]
-        keys = [rows[place].place for place in places]
-        labels = [rows[place].label for place in places]
-        for position in draw(keys, labels, fraction, seed, purpose, classes):
-            rows[places[position]] = rows[places[position]]._replace(split=purpose)
+        for label, places in by_class(rows, "train"):
+            count = max(1, round(fraction * len(places)))
+            if count >= len(places):
+                if keep_small:
+                    continue
+                raise UserError(
+                    f"class {printable(classes[label])} has {len(places)} images left for training, too few to take "
+                    f"data.{purpose}_fraction: {fraction} of them for {purpose}; add images, or a folder {purpose} of their own"
+                )
+            for place in sorted(places, key=lambda place: draw_key(seed, purpose, rows[place].place))[:count]:
+                rows[place] = rows[place]._replace(split=purpose)
     return rows
 
 
@@ -62,15 +57,19 @@ def limit(rows: Sequence[Row], most: int, seed: int, classes: Sequence[str]) -> 
         raise UserError(f"data.limit: {most} is less than the {len(classes)} classes; increase it, or set null for all images")
     kept: list[Row] = []
     for split in SPLITS:
-        members: dict[int, list[Row]] = defaultdict(list)
-        for row in rows:
-            if row.split == split:
-                members[row.label].append(row)
-        # One image of each class in turn, until the limit is reached.
-        turns = [
-            (turn, label, row)
-            for label, group in members.items()
-            for turn, row in enumerate(sorted(group, key=lambda row: draw_key(seed, "limit", row.place)))
+        drawn = [
+            sorted((rows[place] for place in places), key=lambda row: draw_key(seed, "limit", row.place))
+            for _, places in by_class(rows, split)
         ]
-        kept += [row for _, _, row in sorted(turns, key=lambda entry: entry[:2])[:most]]
+        # One image of each class in turn.
+        kept += [row for turn in zip_longest(*drawn) for row in turn if row][:most]
     return kept
+
+
+def by_class(rows: Sequence[Row], split: str) -> list[tuple[int, list[int]]]:
+    """Each label in a split, ascending, with the indexes of its rows."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        if row.split == split:
+            found[row.label].append(index)
+    return sorted(found.items())

@@ -1,6 +1,6 @@
 """torchvision's data sets for classification, with its downloads, checksums, splits and class names.
 
-The one source that starts torch, which torchvision imports. It is loaded for ``data.source: torchvision`` only.
+Starts torch, which torchvision imports; loaded for ``data.source: torchvision`` only.
 """
 
 import io
@@ -44,7 +44,9 @@ class DataSet:
     loader: bool = True
     """Whether it takes the function that loads an image, so that it can be asked for the image's path."""
     mirror: bool = True
-    """Whether a mirrored image is still of its class."""
+    """As in ``Manifest``."""
+    keep_small: bool = False
+    """As in ``SourceListing``."""
     by_hand: str = ""
     """For a set that cannot be downloaded any more: the files that it is read from."""
 
@@ -61,6 +63,12 @@ SETS = {
     "GTSRB": DataSet(TRAIN_TEST, loader=False, mirror=False),
     "Imagenette": DataSet({"train": {"split": "train"}, "test": {"split": "val"}}),
     "OxfordIIITPet": DataSet({"train": {"split": "trainval"}, "test": {"split": "test"}}, loader=False),
+    # Its training and test images show different people.
+    "LFWPeople": DataSet(
+        {"train": {"split": "10fold"}},
+        keep_small=True,
+        by_hand="lfw-py/ with lfw-funneled.tgz, the lfw_funneled/ in it, people.txt and lfw-names.txt",
+    ),
     # The images of 256 x 256 pixels, on which the set's own nets were trained; the large ones are 105 GB.
     "Places365": DataSet({"train": {"split": "train-standard", "small": True}, "test": {"split": "val", "small": True}}),
     # Pictures of sentences: mirrored text cannot be read.
@@ -81,7 +89,6 @@ ELSEWHERE = {
     "ImageNet": "set data.source: imagenet and data.name: null",
     "ImageFolder": "set data.source: folder and data.name: null",
     "DatasetFolder": "set data.source: folder and data.name: null",
-    "LFWPeople": "its training and test images show different people, most of them in one image; choose another",
 }
 """Sets that are rejected, with what to do instead."""
 
@@ -111,7 +118,10 @@ def find(request: Request) -> SourceListing:
             if classes and found and found != classes:
                 raise UserError(f"{folder}: the classes of {name}'s splits differ; replace its files with complete ones")
             classes = classes or found
-            for number, at in enumerate(tqdm(order(images, spec), desc=split, unit=" images", disable=None, leave=False)):
+            numbers: Sequence[int] = range(len(images))
+            if spec.loader:  # by path: some sets list files as the file system does
+                numbers = sorted(numbers, key=lambda number: str(images[number][0]))
+            for number, at in enumerate(tqdm(numbers, desc=split, unit=" images", disable=None, leave=False)):
                 image, label = images[at]
                 suffix, content = file_of(image)
                 offset = write_member(file, f"{split}/{int(label)}/{number:07}{suffix}", content)
@@ -119,7 +129,7 @@ def find(request: Request) -> SourceListing:
         file.write(END)
     # The classes of digits and traffic signs have numbers only.
     classes = classes or [str(label) for label in range(1 + max(row.label for row in rows))]
-    return SourceListing(classes, rows, request.raw, mirror=spec.mirror)
+    return SourceListing(classes, rows, request.raw, mirror=spec.mirror, keep_small=spec.keep_small)
 
 
 def spec_of(name: str) -> DataSet:
@@ -184,15 +194,10 @@ def fetching(module: Any, folder: Path) -> Iterator[None]:
 
 def class_names(images: Any) -> list[str]:
     """The classes of a set in label order; none if it has only numbers."""
-    names: Sequence[Any] = getattr(images, "classes", None) or getattr(images, "categories", [])
+    attributes = ("classes", "categories", "class_to_idx")
+    names = next((list(getattr(images, name)) for name in attributes if getattr(images, name, None)), [])
     # Imagenette has several words for a class.
     return [name if isinstance(name, str) else name[0] for name in names]
-
-
-def order(images: Any, spec: DataSet) -> list[int]:
-    """The numbers of the images, by path if they have one: some sets list files as the file system does."""
-    numbers = list(range(len(images)))
-    return sorted(numbers, key=lambda number: str(images[number][0])) if spec.loader else numbers
 
 
 def file_of(image: Any) -> tuple[str, bytes]:

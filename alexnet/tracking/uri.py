@@ -1,5 +1,6 @@
 """``MLFLOW_TRACKING_URI``, read as MLflow and SQLAlchemy read it, and the artifact addresses in a database."""
 
+import os
 import re
 import sqlite3
 from contextlib import closing
@@ -19,12 +20,11 @@ PLUGINS = "mlflow.tracking_store"
 """The group of entry points by which packages add schemes to MLflow."""
 WITHOUT_SCHEME = re.compile(r"([^/@\s]+@)?([\w.-]+|\[[\da-fA-F:.]+\]):\d+(/.*)?")
 """``localhost:5000``, which MLflow takes for a scheme, and ``127.0.0.1:5000``, which it takes for a folder."""
+IN_HOME = re.compile(r"(|file:(?://)?|sqlite(?:\+pysqlite)?:///)(~[^/]*)")
+"""``~/runs`` and ``sqlite:///~/mlflow.db``: no shell replaces the second ``~``, and MLflow none."""
 
 HOME = "alexnet.artifacts"
 """The tag of an experiment that repeats the address of its artifacts."""
-
-HOLDERS = {"experiments": "artifact_location", "runs": "artifact_uri"}
-"""MLflow's tables of things with artifacts, each with the column that says where."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,9 @@ def _fault(uri: str) -> str:
     """Why MLflow cannot use ``uri``, and what to set instead; empty if it may."""
     if WITHOUT_SCHEME.fullmatch(uri):
         return f"it has no scheme; set MLFLOW_TRACKING_URI=http://{uri}"
+    if home := IN_HOME.match(uri):
+        written = home[1] + os.path.expanduser(home[2]) + uri[home.end() :]
+        return f"MLflow takes {home[2]} for a folder of that name; write the home folder out: MLFLOW_TRACKING_URI={written}"
     try:
         parts = urlsplit(uri)
         server = bool(parts.hostname and (parts.port is None or parts.port > 0))
@@ -98,24 +101,23 @@ def follow_repository(database: Path, experiment: str, artifacts: str) -> str | 
     """
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         connection.execute("BEGIN IMMEDIATE")
-        identity, old = connection.execute(
-            "SELECT experiment_id, artifact_location FROM experiments WHERE name = ?", [experiment]
+        identity, old, tag = connection.execute(
+            "SELECT e.experiment_id, artifact_location, value FROM experiments e LEFT JOIN experiment_tags t"
+            " ON t.experiment_id = e.experiment_id AND key = ? WHERE name = ?",
+            [HOME, experiment],
         ).fetchone()
-        tag = connection.execute(
-            "SELECT value FROM experiment_tags WHERE key = ? AND experiment_id = ?", [HOME, identity]
-        ).fetchone()
-        if old == artifacts == (tag and tag[0]):
+        if old == artifacts == tag:
             return None
         if old != artifacts:
             if tag:
-                ours = tag[0] == old
+                ours = tag == old
             else:
                 runs = connection.execute("SELECT run_uuid FROM runs WHERE experiment_id = ?", [identity])
                 here = Path(url2pathname(urlsplit(artifacts).path))
                 ours = Path(urlsplit(old).path).name == here.name and any((here / run).is_dir() for (run,) in runs)
             if not ours:
                 return None
-            for table, column in HOLDERS.items():
+            for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
                 connection.execute(
                     f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1)"
                     f" WHERE {column} = :old OR substr({column}, 1, length(:old) + 1) = :old || '/'",

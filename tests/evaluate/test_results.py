@@ -12,6 +12,7 @@ import pytest
 import torch
 from helpers.cards import card_of
 from helpers.nets import net_of
+from helpers.pictures import decoded
 from sklearn.metrics import top_k_accuracy_score
 
 from alexnet.evaluate import evaluation, results
@@ -21,7 +22,6 @@ from alexnet.files.card import Card
 from alexnet.input.loader import Batch, BatchLoader
 from alexnet.input.shards import Shards
 from alexnet.models.network import Network
-from alexnet.prepare.pixels import decode
 
 CPU = torch.device("cpu")
 
@@ -51,7 +51,7 @@ def plain(net: Network, shards: Shards) -> tuple[np.ndarray, np.ndarray]:
     """Image by image: softmax of the centre, and the mean of ten softmaxes."""
     center, ten = [], []
     for image in range(len(shards)):
-        square = torch.from_numpy(decode(bytes(shards.jpeg(image))).astype(np.float32)).permute(2, 0, 1)[None] - 100
+        square = torch.from_numpy(decoded(bytes(shards.jpeg(image))).astype(np.float32)).permute(2, 0, 1)[None] - 100
         views = [
             side[..., top : top + 28, left : left + 28]
             for side in (square, square.flip(-1))

@@ -8,15 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from alexnet.config.data import Source
+from alexnet.prepare.pixels import decode
 from alexnet.sources import folder
 from alexnet.sources.hashes import hashed
 from alexnet.sources.listing import Request
 from alexnet.sources.manifest import SPLITS, Manifest
 from alexnet.sources.split import complete
+
+
+def decoded(payload: bytes) -> NDArray[np.uint8]:
+    """The pixels of an image file, RGB (height, width, 3)."""
+    return np.asarray(decode(payload))
 
 
 @pytest.fixture

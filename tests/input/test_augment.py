@@ -129,7 +129,7 @@ def squares(images: Path, listed: Callable[[], Manifest]) -> tuple[NDArray[np.ui
     """All training images, uint8 (N, 32, 32, 3), their eigenbasis and their mean image."""
     spec, rows = SquareSpec(images, "encoded", 32), listed().of_split("train")
     total = collect(rows, spec, workers=1, max_rejects=0)
-    found = np.stack([square for _, square in spec.squares(rows) if not isinstance(square, Reject)])
+    found = np.stack([square for square in spec.squares(rows) if not isinstance(square, Reject)])
     return found, eigenbasis(total), mean_image(total)
 
 

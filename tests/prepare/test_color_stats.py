@@ -19,7 +19,7 @@ def test_it_equals_numpy_and_scikit_learn_on_all_pixels_at_once(images: Path, li
     rows = listed().of_split("train")
     total = collect(rows, spec, workers=2, max_rejects=0)
     ours = eigenbasis(total)
-    squares = np.stack([square for _, square in spec.squares(rows)]).astype(np.float64)
+    squares = np.stack(list(spec.squares(rows))).astype(np.float64)
     pixels = squares.reshape(-1, 3)
     assert ours.images == len(rows) == len(squares)
     np.testing.assert_allclose(ours.mean, pixels.mean(0), rtol=1e-9)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.pictures import decoded
 from PIL import Image
 
-from alexnet.prepare.pixels import BadImage, canonical, decode
+from alexnet.prepare.pixels import BadImage, canonical
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 COLOR = (200, 30, 90)
@@ -47,7 +48,7 @@ def segment(marker: int, content: bytes) -> bytes:
 
 def colors(payload: bytes, row: int = 0) -> list[tuple[int, ...]]:
     """The pixels of a row."""
-    return [tuple(pixel) for pixel in decode(payload)[row].tolist()]
+    return [tuple(pixel) for pixel in decoded(payload)[row].tolist()]
 
 
 def quarters(side: int = 16) -> Image.Image:
@@ -78,7 +79,7 @@ def test_no_metadata_costs_a_png(kind: str) -> None:
     for payload in (png(8, 2, LINE, LINE, before=METADATA[kind]), png(8, 2, LINE, LINE, after=METADATA[kind])):
         assert colors(payload) == 4 * [COLOR]
     exif = chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0")
-    assert decode(png(8, 2, LINE, LINE, before=METADATA[kind] + exif)).shape == (4, 2, 3), "the orientation still counts"
+    assert decoded(png(8, 2, LINE, LINE, before=METADATA[kind] + exif)).shape == (4, 2, 3), "the orientation still counts"
 
 
 def test_a_png_cut_off_after_its_pixels_is_whole() -> None:
@@ -88,11 +89,11 @@ def test_a_png_cut_off_after_its_pixels_is_whole() -> None:
 def test_broken_pixels_are_refused_whatever_the_metadata() -> None:
     lines = [bytes(np.random.default_rng(row).integers(0, 256, 1200, np.uint8)) for row in range(400)]
     whole = png(8, 2, *lines, before=METADATA["compressed text"], width=400)
-    assert decode(whole).shape == (400, 400, 3)
+    assert decoded(whole).shape == (400, 400, 3)
     with pytest.raises(BadImage, match=r"^truncated$"):
-        decode(whole[: len(whole) // 2])
+        decoded(whole[: len(whole) // 2])
     with pytest.raises(BadImage, match=r"^truncated$"):
-        decode(png(8, 2, LINE, before=chunk(b"tEXt", b"key\0" + bytes(1000)))[:500])
+        decoded(png(8, 2, LINE, before=chunk(b"tEXt", b"key\0" + bytes(1000)))[:500])
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_no_metadata_costs_a_jpeg(metadata: bytes, side: int, encoded: Callable[
         assert np.abs(square.astype(int) - canonical(plain, 64)).mean() < 1
     turned = encoded(quarters(side), "JPEG", quality=95, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0")
     if not metadata.startswith(b"\xff\xe1"):
-        assert decode(turned[:2] + metadata + turned[2:]).shape == (2 * side, side, 3), "the orientation still counts"
+        assert decoded(turned[:2] + metadata + turned[2:]).shape == (2 * side, side, 3), "the orientation still counts"
 
 
 def test_no_metadata_costs_a_webp(encoded: Callable[..., bytes]) -> None:
@@ -124,11 +125,11 @@ def test_no_metadata_costs_a_webp(encoded: Callable[..., bytes]) -> None:
     exif[0x0112] = 3
     payload = encoded(quarters(), "WEBP", lossless=True, exif=exif, xmp=b"x" * 100, icc_profile=b"rubbish" * 500_000)
     upside_down = np.asarray(quarters().transpose(Image.Transpose.ROTATE_180))
-    assert np.array_equal(decode(payload), upside_down)
-    assert np.array_equal(decode(payload[:-90]), upside_down)
-    assert np.array_equal(decode(payload[:-120]), np.asarray(quarters())), "without the orientation, which is cut off"
+    assert np.array_equal(decoded(payload), upside_down)
+    assert np.array_equal(decoded(payload[:-90]), upside_down)
+    assert np.array_equal(decoded(payload[:-120]), np.asarray(quarters())), "without the orientation, which is cut off"
     with pytest.raises(BadImage, match=r"^broken"):
-        decode(encoded(quarters(), "WEBP", lossless=True)[:-8])
+        decoded(encoded(quarters(), "WEBP", lossless=True)[:-8])
 
 
 def test_grey_of_each_depth_and_its_transparent_level() -> None:
@@ -178,8 +179,8 @@ def test_an_interlaced_png_is_the_same_picture(patch: Callable[..., Image.Image]
     lines = b"".join(b"\0" + line.tobytes() for part in passes for line in part if part.size)
     header = struct.pack(">2I5B", 21, 13, 8, 2, 0, 0, 1)
     payload = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
-    assert np.array_equal(decode(payload), pixels)
-    assert np.array_equal(decode(payload[:33] + METADATA["compressed text"] + payload[33:]), pixels)
+    assert np.array_equal(decoded(payload), pixels)
+    assert np.array_equal(decoded(payload[:33] + METADATA["compressed text"] + payload[33:]), pixels)
 
 
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
@@ -202,7 +203,7 @@ def test_of_an_animation_the_first_picture_is_taken(kind: str, encoded: Callable
 def test_every_format_with_exif_is_turned_upright(kind: str, encoded: Callable[..., bytes]) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    pixels = decode(encoded(quarters(), kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {})))
+    pixels = decoded(encoded(quarters(), kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {})))
     assert pixels.shape == (32, 16, 3)
     assert np.abs(pixels[-2, -2].astype(int) - np.array(GREEN)).max() < 8
 
@@ -228,7 +229,7 @@ def test_ycck_is_converted_to_cmyk_first(encoded: Callable[..., bytes]) -> None:
     given = np.full((16, 16, 4), [*(255 - luma.round()), inks[3]], np.uint8)
     payload = bytearray(encoded(Image.fromarray(given, "CMYK"), "JPEG", quality=100, subsampling=0))
     payload[payload.index(b"Adobe") + 11] = 2
-    assert np.abs(decode(bytes(payload))[8, 8] - (255 - inks[:3]) * (255 - inks[3]) / 255).max() <= 4
+    assert np.abs(decoded(bytes(payload))[8, 8] - (255 - inks[:3]) * (255 - inks[3]) / 255).max() <= 4
 
 
 BGRA = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
@@ -273,7 +274,7 @@ def test_bitmaps_with_other_masks_than_pillow_knows() -> None:
         bmp(32, rows, masks=rgbx, height=1 << 30),
     ):
         with pytest.raises(BadImage, match=r"^broken: Unsupported BMP bitfields layout"):
-            decode(broken)
+            decoded(broken)
 
 
 def test_a_bitmap_from_the_top_down() -> None:
@@ -300,7 +301,7 @@ def test_bitmaps_with_palettes_of_colours_and_of_greys(bits: int, first_two: tup
     for more in others.values():
         assert colors(bmp(bits, 4 * ROWS[bits], palette=table(first, second, *more))) == [second, first, first, second], len(more)
     with pytest.raises(BadImage):
-        decode(bmp(bits, 4 * ROWS[bits], palette=table(first, second))[:-4])
+        decoded(bmp(bits, 4 * ROWS[bits], palette=table(first, second))[:-4])
 
 
 def test_run_lengths_and_the_header_of_os2() -> None:

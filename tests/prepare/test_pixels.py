@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.pictures import decoded
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from alexnet.prepare.pixels import BadImage, canonical, decode, square
+from alexnet.prepare.pixels import BadImage, canonical, square
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -25,51 +26,51 @@ def assert_color(pixels: NDArray[np.uint8], color: tuple[int, ...], tolerance: i
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
 def test_each_format_keeps_its_color(kind: str, encoded: Callable[..., bytes]) -> None:
-    pixels = decode(encoded(plain((200, 30, 90)), kind))
+    pixels = decoded(encoded(plain((200, 30, 90)), kind))
     assert pixels.shape == (30, 40, 3)
     assert pixels.dtype == np.uint8
     assert_color(pixels, (200, 30, 90), 6)
 
 
 def test_grey_and_one_bit_become_three_equal_planes(encoded: Callable[..., bytes]) -> None:
-    assert_color(decode(encoded(plain(77, "L"), "JPEG")), (77, 77, 77), 1)
-    assert_color(decode(encoded(plain(1, "1"), "PNG")), WHITE, 0)
+    assert_color(decoded(encoded(plain(77, "L"), "JPEG")), (77, 77, 77), 1)
+    assert_color(decoded(encoded(plain(1, "1"), "PNG")), WHITE, 0)
 
 
 def test_sixteen_bit_grey_is_scaled_not_clipped(encoded: Callable[..., bytes]) -> None:
     deep = Image.fromarray(np.full((30, 40), 100 * 256 + 7, np.uint16))
-    assert_color(decode(encoded(deep, "PNG")), (100, 100, 100), 0)
+    assert_color(decoded(encoded(deep, "PNG")), (100, 100, 100), 0)
 
 
 def test_sixteen_bit_rgb_keeps_its_color(png: Callable[..., bytes]) -> None:
     raw = b"".join(b"\0" + struct.pack(">3H", 200 * 257, 30 * 257, 90 * 257) * 4 for _ in range(4))
-    assert_color(decode(png(4, 4, raw, depth=16)), (200, 30, 90), 0)
+    assert_color(decoded(png(4, 4, raw, depth=16)), (200, 30, 90), 0)
 
 
 def test_palette_with_and_without_transparency(encoded: Callable[..., bytes]) -> None:
     image = plain(RED).quantize(4)
-    assert_color(decode(encoded(image, "PNG")), RED, 0)
-    assert_color(decode(encoded(image, "PNG", transparency=image.getpixel((0, 0)))), WHITE, 0)
+    assert_color(decoded(encoded(image, "PNG")), RED, 0)
+    assert_color(decoded(encoded(image, "PNG", transparency=image.getpixel((0, 0)))), WHITE, 0)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_alpha_is_laid_on_white(kind: str, encoded: Callable[..., bytes]) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
-    assert_color(decode(encoded(plain((255, 0, 0, 0), "RGBA"), kind, **options)), WHITE, 0)
-    assert_color(decode(encoded(plain((255, 0, 0, 128), "RGBA"), kind, **options)), (255, 127, 127), 1)
-    assert_color(decode(encoded(plain((0, 128), "LA"), "PNG")), (127, 127, 127), 1)
+    assert_color(decoded(encoded(plain((255, 0, 0, 0), "RGBA"), kind, **options)), WHITE, 0)
+    assert_color(decoded(encoded(plain((255, 0, 0, 128), "RGBA"), kind, **options)), (255, 127, 127), 1)
+    assert_color(decoded(encoded(plain((0, 128), "LA"), "PNG")), (127, 127, 127), 1)
 
 
 def test_cmyk_of_adobe_and_of_others(encoded: Callable[..., bytes]) -> None:
     inks = (0, 255, 255, 0)  # magenta and yellow: red
     adobe = encoded(plain(inks, "CMYK"), "JPEG", quality=100)
     assert b"Adobe" in adobe
-    assert_color(decode(adobe), RED, 4)
+    assert_color(decoded(adobe), RED, 4)
     start = adobe.index(b"\xff\xee")
     length = struct.unpack(">H", adobe[start + 2 : start + 4])[0]
     other = adobe[:start] + adobe[start + 2 + length :]
     # The same stored numbers, not inverted: no magenta, no yellow, but cyan and black.
-    assert_color(decode(other), (0, 0, 0), 4)
+    assert_color(decoded(other), (0, 0, 0), 4)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -80,20 +81,20 @@ def test_exif_orientation_is_applied(orientation: int, encoded: Callable[..., by
     exif = Image.Exif()
     exif[0x0112] = orientation
     payload = encoded(quarters, "PNG", exif=exif)
-    assert np.array_equal(decode(payload), np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(payload)))))
+    assert np.array_equal(decoded(payload), np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(payload)))))
     if orientation == 6:  # stored lying on its left side
-        assert tuple(decode(payload)[-1, -1]) == GREEN
+        assert tuple(decoded(payload)[-1, -1]) == GREEN
 
 
 def test_broken_exif_costs_no_picture(encoded: Callable[..., bytes]) -> None:
     payload = encoded(plain(RED), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xffrubbish")
-    assert_color(decode(payload), RED)
+    assert_color(decoded(payload), RED)
 
 
 @pytest.mark.parametrize(("width", "height"), [(427, 300), (300, 420), (100, 100), (256, 256), (31, 400)])
 def test_the_square_is_the_papers_resize_then_crop(patch: Callable[..., Image.Image], width: int, height: int) -> None:
     image = patch(3, width, height)
-    ours = square(np.asarray(image), 256).astype(float)
+    ours = square(image, 256).astype(float)
     scale = 256 / min(image.size)
     resized = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
     left, top = (resized.width - 256) // 2, (resized.height - 256) // 2
@@ -111,7 +112,7 @@ def test_the_square_is_exact_where_the_papers_two_steps_meet_whole_pixels(
     scale = min(width, height) // 256
     resized = image.resize((width // scale, height // scale), Image.Resampling.BICUBIC)
     left, top = (resized.width - 256) // 2, (resized.height - 256) // 2
-    ours, expected = square(np.asarray(image), 256), np.asarray(resized.crop((left, top, left + 256, top + 256)))
+    ours, expected = square(image, 256), np.asarray(resized.crop((left, top, left + 256, top + 256)))
     assert np.array_equal(ours, expected)
 
 
@@ -138,10 +139,10 @@ def test_unreadable_files_have_a_reason(
         encoded(patch(1), "PNG").replace(b"IDAT", b"IDAT\0\0\0"): "broken",
     }.items():
         with pytest.raises(BadImage, match=f"^{reason}"):
-            decode(payload)
+            decoded(payload)
 
 
 def test_pillows_warnings_stay_inside(png: Callable[..., bytes], recwarn: pytest.WarningsRecorder) -> None:
     with pytest.raises(BadImage):
-        decode(png(9500, 9500, bytes(100)))
+        decoded(png(9500, 9500, bytes(100)))
     assert not recwarn.list

@@ -7,11 +7,12 @@ from statistics import median
 
 import numpy as np
 import pytest
+from helpers.pictures import decoded
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from alexnet.prepare.pixels import BadImage, canonical, decode
+from alexnet.prepare.pixels import BadImage, canonical
 from alexnet.prepare.resampling import reduced
 
 BICUBIC = Image.Resampling.BICUBIC
@@ -141,7 +142,7 @@ def test_broken_photographs_have_the_reason_that_pillow_gives(
         broken.append(payload[:at] + bytes([payload[at] ^ 0x55]) + payload[at + 1 :])
     for flawed in broken:
         try:
-            decode(flawed)
+            decoded(flawed)
         except BadImage as bad:
             with pytest.raises(BadImage) as ours:
                 canonical(flawed, 256)

@@ -79,7 +79,7 @@ def test_the_figures_can_be_told_apart(raw: Path) -> None:
 
     def features(split: str) -> tuple[NDArray[np.float64], list[int]]:
         rows = listed.of_split(split)
-        squares = np.stack([square for _, square in spec.squares(rows)]).astype(float)
+        squares = np.stack(list(spec.squares(rows))).astype(float)
         # The figure is one colour on a patch: its distance from the median colour shows it, whatever the colour.
         distance = np.linalg.norm(squares - np.median(squares, (1, 2), keepdims=True), axis=3).reshape(len(squares), -1)
         return distance / np.linalg.norm(distance, axis=1, keepdims=True), [row.label for _, row in rows]

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,8 @@ def test_any_file_name_survives(tmp_path: Path) -> None:
     rows = [Row("train", 0, name, 0, 5, "00") for name in names]
     written = Manifest("folder", ["Käse"], True, "encoded", "~/images", rows)
     manifest.write(tmp_path, written)
-    assert manifest.read(tmp_path) == written
+    read = manifest.read(tmp_path)
+    assert replace(read, rows=list(read.rows)) == written
 
 
 def test_rows_are_kept_as_text_and_give_what_a_list_gives(tmp_path: Path) -> None:

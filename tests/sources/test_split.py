@@ -44,6 +44,13 @@ def test_a_class_too_small_to_divide_is_refused_by_name() -> None:
         complete([row for row in ROWS if row.label < 2] + [Row("train", 2, "eel/0.jpg")], 0.2, 0.2, 0, CLASSES)
 
 
+def test_a_class_too_small_to_divide_is_only_trained_on_if_the_source_asks_for_it() -> None:
+    eels = [Row("train", 2, f"eel/{number}.jpg") for number in range(2)]
+    rows = complete([*ROWS[:50], *eels], 0.2, 0.2, 0, CLASSES, keep_small=True)
+    assert [count(rows)[split, 2] for split in ("train", "val", "test")] == [1, 0, 1]
+    assert count(complete([*ROWS[:50], eels[0]], 0.2, 0.2, 0, CLASSES, keep_small=True))["train", 2] == 1
+
+
 def test_a_limit_holds_for_each_split_and_keeps_classes_even() -> None:
     rows = limit(complete(ROWS, 0.2, 0.2, 0, CLASSES), 20, 0, CLASSES)
     assert Counter(row.split for row in rows) == {"train": 20, "val": 20, "test": 20}

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torchvision  # type: ignore[import-untyped]
+from helpers.pictures import decoded
 from helpers.staged import ROOT, params_text
 from PIL import Image
 from ruamel.yaml import YAML
@@ -26,7 +27,6 @@ from scipy.io import savemat
 
 from alexnet.config.data import Source
 from alexnet.errors import UserError
-from alexnet.prepare.pixels import decode
 from alexnet.sources import torchvision as source
 from alexnet.sources.collect import collect as collect_source
 from alexnet.sources.manifest import Manifest, read_image
@@ -98,7 +98,7 @@ def contents(listed: Manifest, place: Path) -> Answer:
 
 
 def pixels(answer: Answer) -> list[tuple[str, int, bytes]]:
-    return sorted((split, label, decode(content).tobytes()) for split, label, content in answer)
+    return sorted((split, label, decoded(content).tobytes()) for split, label, content in answer)
 
 
 @pytest.fixture
@@ -449,7 +449,7 @@ def test_a_damaged_archive_that_has_no_checksum_is_named(
         ("CIFAR100", "torchvision unpickles it, which can run code; for CIFAR-10 set data.source: cifar10"),
         ("ImageNet", "set data.source: imagenet"),
         ("ImageFolder", "set data.source: folder"),
-        ("LFWPeople", "different people"),
+        ("LFWPeople", "can no longer be downloaded; put lfw-py/ with lfw-funneled.tgz"),
         ("StanfordCars", "can no longer be downloaded; put stanford_cars/ with cars_train/"),
         ("utils", "torchvision has no data set utils"),
     ],
@@ -478,6 +478,36 @@ def test_every_set_is_torchvisions_takes_these_arguments_and_lists_paths_if_it_s
 def test_the_guide_lists_every_set() -> None:
     guide = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
     assert [name for name in source.SETS if f"`{name}`" not in guide] == []
+
+
+def test_lfws_people_are_divided_and_those_in_one_image_are_trained_on(
+    tmp_path: Path, jpeg: Callable[[int], bytes], collect: Callable[[str], Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, kind = tmp_path / "downloads/LFWPeople/lfw-py", torchvision.datasets.LFWPeople
+    people = {"Abdel_Aziz": 1, "Abel_Pacheco": 4, "Adam_Ant": 2, "Zico": 3}
+    images = {}
+    for at, (name, count) in enumerate(people.items()):
+        (place / "lfw_funneled" / name).mkdir(parents=True)
+        for number in range(1, count + 1):
+            images[at, number] = jpeg(10 * at + number)
+            (place / f"lfw_funneled/{name}/{name}_{number:04}.jpg").write_bytes(images[at, number])
+    lines = [f"{name}\t{count}\n" for name, count in people.items()]
+    files = {
+        "lfw-funneled.tgz": b"the archive",
+        "people.txt": "".join(["2\n", "3\n", *reversed(lines[1:]), "1\n", lines[0]]).encode(),
+        "lfw-names.txt": "".join(lines).encode(),
+    }
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+    monkeypatch.setattr(kind, "file_dict", {"funneled": ("lfw_funneled", "lfw-funneled.tgz", md5(files["lfw-funneled.tgz"]))})
+    monkeypatch.setattr(kind, "checksums", {name: md5(content) for name, content in files.items()})
+    listed = collect("LFWPeople")
+    assert listed.classes == list(people)
+    assert sorted((label, content) for _, label, content in contents(listed, tmp_path)) == sorted(
+        (label, content) for (label, _), content in images.items()
+    )
+    splits = [sorted(split for split, label, _ in contents(listed, tmp_path) if label == person) for person in range(4)]
+    assert splits == [["train"], ["test", "train", "train", "val"], ["test", "train"], ["test", "train", "val"]]
 
 
 def test_stanford_cars_are_read_from_files_put_there_by_hand(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers.nets import settings_of
-from helpers.staged import ROOT
+from helpers.staged import ROOT, params_text
 from ruamel.yaml import YAML
 
 from alexnet.tracking.client import Store
@@ -85,6 +85,24 @@ def test_a_rank_that_the_system_killed_is_reported_with_the_likely_reason(tmp_pa
     assert done.returncode == 1
     advice = "most likely the memory was not enough: free some or reduce batch_size, and run this again"
     assert done.stderr == f"error: rank 0 was killed by SIGKILL; {advice}\n"
+
+
+@pytest.mark.parametrize("limit", [1_800_000, 3_000_000])
+def test_too_low_a_limit_of_memory_is_refused_before_torch_is_loaded(limit: int, tmp_path: Path) -> None:
+    done = torchrun(tmp_path, "sh", "-c", f'ulimit -v {limit} && exec "$@"', "sh")
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert f"in {limit >> 10:,} MiB, the limit of memory here; raise it to 8,192 MiB" in done.stderr
+
+
+@pytest.mark.parametrize(("limit", "code"), [(1_000_000, "import torch"), (6_000_000, "import torch; torch.empty(1 << 34)")])
+def test_a_stage_without_memory_for_torch_says_so_in_one_line(limit: int, code: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(params_text())
+    stage = f"from stages.command import run\ndef stage():\n    {code}\nrun(stage)"
+    command = ["sh", "-c", f'ulimit -v {limit} && exec "$@"', "sh", sys.executable, "-c", stage]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "DVC_ROOT": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert done.stderr.startswith("error: not enough memory; free some, or raise the limit of this shell (`ulimit -v`)")
 
 
 def torchrun(folder: Path, *before: str, **variables: str) -> subprocess.CompletedProcess[str]:
