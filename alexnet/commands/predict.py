@@ -1,68 +1,72 @@
 """Print the most probable classes of images."""
 
 import argparse
-from pathlib import Path
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
+from alexnet.commands._shared import add_images, add_model, complain_of, listed, load_model, name_of
 from alexnet.errors import UserError
-from alexnet.home import expanded
 from alexnet.names import printable
-from alexnet.output import complain, say
+from alexnet.output import say
 
-EXAMPLE = "python -m alexnet predict ~/photos/some.jpg --ten-crop"
-MODEL = Path("models/alexnet.safetensors")
-"""The model that the workspace's training wrote."""
+if TYPE_CHECKING:
+    from alexnet.inference.model import Guess
+
+EXAMPLE = "python -m alexnet predict ~/photos/test --ten-crop --csv > predictions.csv"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
-    parser.add_argument("--model", type=Path, default=MODEL, help="default: %(default)s; its card lies beside it")
+    add_images(parser)
+    add_model(parser)
+    parser.add_argument("--top", type=int, default=5, metavar="K", help="how many classes; default: %(default)s")
     parser.add_argument("--ten-crop", action="store_true", help="average over ten crops instead of the centre crop")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", dest="form", action="store_const", const="json", help="print an object in JSON a line")
+    form.add_argument("--csv", dest="form", action="store_const", const="csv", help="print a table, a row for each class")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the predictions."""
-    return print_predictions(arguments.images, arguments.model, arguments.ten_crop)
-
-
-def print_predictions(images: list[Path], model: Path, ten_crop: bool) -> int:
-    """Print the likeliest classes of each image, one line for each that cannot be read; returns 2 if there was one, else 0.
-
-    Raises ``UserError`` if there is no model.
-    """
+    """Print the predictions, then a line for each image that cannot be read; returns 2 if there was one, else 0."""
     # Imported here, as torch takes seconds.
-    import torch
+    from alexnet.inference.images import read_batches, screen_is_free
 
-    from alexnet.evaluate.predictions import probabilities
-    from alexnet.files.card import Card
-    from alexnet.input.augment import Normalization, apply, center_views
-    from alexnet.models.numerics import prepare_process
-    from alexnet.models.saved import load_model
-    from alexnet.prepare.pixels import BadImage, canonical
+    if arguments.top < 1:
+        raise UserError(f"--top: {arguments.top} is not valid; choose 1 or more")
+    model = load_model(arguments.model)
+    if arguments.form == "csv":
+        say("file,rank,class,probability")
+    bad = []
+    images = list(listed(arguments.images))
+    for batch in read_batches(images, [model.preparation], "predict" if screen_is_free() else None):
+        likely = model.probabilities(batch.squares[model.preparation], ten_crop=arguments.ten_crop) if batch.squares else ()
+        for image, row, reason in batch.in_order(list(likely)):
+            if reason is not None:
+                bad.append((image, reason))
+                if arguments.form == "json":
+                    say(json.dumps({"file": name_of(image), "error": reason}))
+            else:
+                say(FORMS[arguments.form](name_of(image), model.guesses(row, arguments.top)))
+    return complain_of(bad)
 
-    model = expanded(str(model), "--model")
-    ours = model.resolve() == MODEL.resolve()
-    if not model.is_file():
-        train = "run `dvc repro` to train it, or " if ours else ""
-        raise UserError(f"{model} is missing; {train}choose a model with --model")
-    # `dvc repro` makes no card for a copied model.
-    copied = f"the card of {model.name} belongs there: copy the {MODEL.with_suffix('.json')} that the same training wrote"
-    card = Card.read(model.with_suffix(".json"), "" if ours else copied)
-    prepare_process(card.settings["threads"])
-    net, mean = load_model(model, card)
-    normalization = Normalization.of(mean, card.scale, padding=0, device=mean.device)
-    status = 0
-    for path in images:
-        try:
-            pixels = torch.tensor(canonical(path.read_bytes(), card.size))[None]
-        except (OSError, BadImage) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            complain(f"error: {printable(path)} cannot be read as an image ({reason}); choose another file")
-            status = 2
-            continue
-        found = probabilities(net, apply(pixels, center_views(1, 0), normalization), card)
-        likely, labels = (found.ten_crop if ten_crop else found.center)[0].topk(min(5, len(card.classes)))
-        say(printable(path))
-        for probability, label in zip(likely.tolist(), labels.tolist(), strict=True):
-            say(f"  {probability:6.1%}  {printable(card.classes[label])}")
-    return status
+
+def _text(file: str, guesses: Sequence["Guess"]) -> str:
+    return "\n".join([printable(file), *(f"  {guess.probability:6.1%}  {printable(guess.name)}" for guess in guesses)])
+
+
+def _json(file: str, guesses: Sequence["Guess"]) -> str:
+    top = [{"class": guess.name, "probability": guess.probability} for guess in guesses]
+    return json.dumps({"file": file, "top": top})
+
+
+def _csv(file: str, guesses: Sequence["Guess"]) -> str:
+    text = io.StringIO()
+    rows = ((file, rank, guess.name, guess.probability) for rank, guess in enumerate(guesses, 1))
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().rstrip("\n")
+
+
+FORMS: dict[str | None, Callable[[str, Sequence["Guess"]], str]] = {None: _text, "json": _json, "csv": _csv}

@@ -1,5 +1,6 @@
 """Class probabilities of images, from a trained net."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -24,12 +25,17 @@ class Probabilities:
         return Probabilities(self.center[images], self.ten_crop[images])
 
 
-@torch.no_grad()
 def probabilities(net: Network, images: Tensor, card: Card) -> Probabilities:
     """Predict ``images``, (N, 3, size, size) centred and scaled, in float32 whatever the training's precision.
 
     Probabilities are averaged, never logits (paper, section 4.1). A number may depend on N in its last bits: keep N fixed.
     """
-    crops = views(F.pad(images, 4 * [card.crop_padding]), card.crop_size, card.flip)
-    outputs = [net(crop.contiguous(memory_format=torch.channels_last)).softmax(1) for crop in crops]
-    return Probabilities(outputs[0], torch.stack(outputs).mean(0))
+    found = list(outputs(net, images, card))
+    return Probabilities(found[0], torch.stack(found).mean(0))
+
+
+@torch.no_grad()
+def outputs(net: Network, images: Tensor, card: Card) -> Iterator[Tensor]:
+    """The softmax outputs, float32 (N, classes), of each view of ``images``, one after the other; the centre crop is first."""
+    for crop in views(F.pad(images, 4 * [card.crop_padding]), card.crop_size, card.flip):
+        yield net(crop.contiguous(memory_format=torch.channels_last)).softmax(1)

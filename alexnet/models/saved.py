@@ -61,7 +61,7 @@ def start_from(path: Path, net: Network) -> str:
     ``path``: a model of ours (``.safetensors``), or torchvision's published weights of ``alexnet`` (``.pth``) for
     ``alexnet-owt``. Returns the file's SHA-256. Raises ``UserError`` if it is missing, damaged or of another net.
     """
-    tensors = _read_tensors(path)
+    tensors = read_weights(path, "init_from")
     last = net.weighted[-1]
     wanted = dict(net.named_parameters())
     other_classes = f"{last}.weight" in tensors and len(tensors[f"{last}.weight"]) != len(wanted[f"{last}.weight"])
@@ -77,7 +77,11 @@ def start_from(path: Path, net: Network) -> str:
     return sha256_of(path)
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path, setting: str) -> dict[str, Tensor]:
+    """The tensors of a model of ours, or of torchvision's published weights, by our names, on the CPU.
+
+    Raises ``UserError``, which names ``setting``, if the file cannot be read or holds neither.
+    """
     try:
         if path.suffix == ".safetensors":
             tensors = _load(path)
@@ -87,11 +91,11 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         layers = (name.rpartition(".") for name in published)
         return {f"{TORCHVISION[layer]}.{kind}": published[f"{layer}.{kind}"] for layer, _, kind in layers}
     except OSError as error:
-        raise UserError(f"init_from: {path} cannot be read ({error.strerror or error}); set it to a model's file") from None
+        raise UserError(f"{setting}: {path} cannot be read ({error.strerror or error}); set it to a model's file") from None
     except (SafetensorError, UnpicklingError, RuntimeError, KeyError, AttributeError, TypeError, ValueError, EOFError) as error:
         why = re.sub(r"\x1b\[[\d;]*m", "", str(error) or "it is empty").splitlines()[0][:100]  # torch colours its messages
         raise UserError(
-            f"init_from: {path} holds no known weights ({why}); use a .safetensors file of this project, or torchvision's "
+            f"{setting}: {path} holds no known weights ({why}); use a .safetensors file of this project, or torchvision's "
             "weights of alexnet for alexnet-owt"
         ) from None
 

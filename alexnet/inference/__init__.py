@@ -1,0 +1,1 @@
+"""A trained model and images from outside: what it predicts, and what its layers make of them."""
