@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     images = list(listed(arguments.images))
     for batch in read_batches(images, [model.preparation], "predict" if screen_is_free() else None):
         likely = model.probabilities(batch.squares[model.preparation], ten_crop=arguments.ten_crop) if batch.squares else ()
-        for image, row, reason in batch.in_order(list(likely)):
+        for image, row, reason in batch.in_order(likely):
             if reason is not None:
                 bad.append((image, reason))
                 if arguments.form == "json":

@@ -1,7 +1,7 @@
 """The evaluation of a split: what the net predicts for each image."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar, cast
@@ -75,23 +75,24 @@ def evaluate(net: Network, shards: Shards, runner: Runner) -> Evaluation:
     """Predict every image of ``shards`` once."""
     net = net.to(runner.device).eval()
     predicted = runner.run(lambda images: probabilities(net, images, runner.card), shards, np.arange(len(shards)))
-    return score((found.of(slice(batch.count)), batch.labels[: batch.count]) for batch, found in predicted)
+    return joined([score(found.first(batch.count), batch.labels[: batch.count]) for batch, found in predicted])
 
 
-def score(predicted: Iterable[tuple[Probabilities, Tensor]]) -> Evaluation:
-    """Score probabilities, some images at a time, with their labels, int64 (N,); at least one image in all."""
-    labels, center, ten_crop, tops = [], [], [], []
-    for found, actual in predicted:
-        labels.append(actual)
-        center.append(_score(found.center, actual))
-        ten_crop.append(_score(found.ten_crop, actual))
-        tops.append(found.ten_crop.topk(min(5, found.ten_crop.shape[1])))
+def score(found: Probabilities, labels: Tensor) -> Evaluation:
+    """Compare the probabilities of some images with their labels, int64 (N,)."""
+    top = found.ten_crop.topk(min(5, found.ten_crop.shape[1]))
+    guesses = top.indices.cpu().numpy(), top.values.cpu().numpy()
+    return Evaluation(labels.cpu().numpy(), _score(found.center, labels), _score(found.ten_crop, labels), *guesses)
+
+
+def joined(parts: Sequence[Evaluation]) -> Evaluation:
+    """The evaluations of some images each as one; there is at least one."""
     return Evaluation(
-        torch.cat(labels).cpu().numpy(),
-        pd.concat(center, ignore_index=True),
-        pd.concat(ten_crop, ignore_index=True),
-        torch.cat([top.indices for top in tops]).cpu().numpy(),
-        torch.cat([top.values for top in tops]).cpu().numpy(),
+        np.concatenate([part.actual for part in parts]),
+        pd.concat([part.center for part in parts], ignore_index=True),
+        pd.concat([part.ten_crop for part in parts], ignore_index=True),
+        np.concatenate([part.top for part in parts]),
+        np.concatenate([part.top_probability for part in parts]),
     )
 
 

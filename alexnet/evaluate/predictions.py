@@ -20,9 +20,9 @@ class Probabilities:
     ten_crop: Tensor
     """The mean over the views: ten, or five if a mirrored image is not of its class."""
 
-    def of(self, images: slice) -> "Probabilities":
-        """Those of some of the images."""
-        return Probabilities(self.center[images], self.ten_crop[images])
+    def first(self, count: int) -> "Probabilities":
+        """Those of the first ``count`` images."""
+        return Probabilities(self.center[:count], self.ten_crop[:count])
 
 
 def probabilities(net: Network, images: Tensor, card: Card) -> Probabilities:

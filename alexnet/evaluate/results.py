@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 
 from alexnet.evaluate.evaluation import Evaluation
 from alexnet.files.card import Card
-from alexnet.files.whole import whole_file, write_bytes, write_json, write_text
+from alexnet.files.whole import whole_file, write_bytes, write_json
 from alexnet.input.shards import Shards
 from alexnet.models.network import Network
 
@@ -36,11 +36,19 @@ def metrics(evaluation: Evaluation, classes: int) -> dict[str, Any]:
 
 def write(folder: Path, evaluation: Evaluation, net: Network, shards: Shards, card: Card) -> None:
     """Write the predictions, the tables by class, the first layer's kernels and some samples into ``folder``."""
-    names = np.array(card.classes)
-    ten = evaluation.ten_crop
+    write_tables(folder, evaluation, card.classes, {"row": shards.rows})
+    kernels = dict(net.named_parameters())["conv1.weight"].detach().cpu().numpy()
+    with whole_file(folder / "kernels.npy") as file:
+        np.save(file, np.ascontiguousarray(kernels))
+    _write_samples(folder, evaluation, shards, np.array(card.classes))
+
+
+def write_tables(folder: Path, evaluation: Evaluation, classes: list[str], images: dict[str, Any]) -> None:
+    """Write ``predictions.csv``, ``per_class.csv`` and ``confusion.csv``. ``images``: the column that names the images."""
+    names, ten = np.array(classes), evaluation.ten_crop
     predictions = pd.DataFrame(
-        {
-            "row": shards.rows,
+        images
+        | {
             "actual": names[evaluation.actual],
             "predicted": names[ten["predicted"]],
             "center_predicted": names[evaluation.center["predicted"]],
@@ -48,25 +56,36 @@ def write(folder: Path, evaluation: Evaluation, net: Network, shards: Shards, ca
             "probability": ten["probability"],
         }
     )
+    table = pd.DataFrame(confusion(evaluation, len(names)), index=pd.Index(names, name="actual"), columns=names)
+    tables = {
+        "predictions.csv": predictions.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC),
+        "per_class.csv": per_class(evaluation, classes).to_csv(index_label="class", quoting=csv.QUOTE_NONNUMERIC),
+        "confusion.csv": table.to_csv(quoting=csv.QUOTE_NONNUMERIC),
+    }
+    for name, text in tables.items():
+        write_bytes(folder / name, text.encode("utf-8", "surrogateescape"))  # names of files need not be UTF-8
+
+
+def per_class(evaluation: Evaluation, classes: list[str]) -> pd.DataFrame:
+    """A row for each class, by its name: ``images``, and errors as fractions of 1, NaN if there are no images."""
+    ten = evaluation.ten_crop
     by_class = pd.DataFrame(
         {
-            "class": names[evaluation.actual],
+            "class": np.array(classes)[evaluation.actual],
             "center_top1_error": evaluation.center["rank"] > 1,
             "top1_error": ten["rank"] > 1,
             "top5_error": ten["rank"] > 5,
         }
     ).groupby("class", sort=False)
-    per_class = by_class.mean().reindex(card.classes)
-    per_class.insert(0, "images", by_class.size().reindex(card.classes, fill_value=0))
-    confusion = confusion_matrix(evaluation.actual, ten["predicted"], labels=range(len(names)))
-    table = pd.DataFrame(confusion, index=pd.Index(names, name="actual"), columns=names)
-    write_text(folder / "predictions.csv", predictions.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
-    write_text(folder / "per_class.csv", per_class.to_csv(index_label="class", quoting=csv.QUOTE_NONNUMERIC))
-    write_text(folder / "confusion.csv", table.to_csv(quoting=csv.QUOTE_NONNUMERIC))
-    kernels = dict(net.named_parameters())["conv1.weight"].detach().cpu().numpy()
-    with whole_file(folder / "kernels.npy") as file:
-        np.save(file, np.ascontiguousarray(kernels))
-    _write_samples(folder, evaluation, shards, names)
+    table = by_class.mean().reindex(classes)
+    table.insert(0, "images", by_class.size().reindex(classes, fill_value=0))
+    return table
+
+
+def confusion(evaluation: Evaluation, classes: int) -> NDArray[np.int64]:
+    """(classes, classes): how many images of the row's class the ten crops take for the column's."""
+    matrix: NDArray[np.int64] = confusion_matrix(evaluation.actual, evaluation.ten_crop["predicted"], labels=range(classes))
+    return matrix
 
 
 def spread(images: int, most: int) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ import io
 import os
 import sys
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,7 @@ class Batch:
     bad: dict[int, str]
     """Which images could not be read, by their place in ``images``, and why."""
 
-    def in_order(self, results: Sequence[Any]) -> Iterator[tuple[Any, Any, str | None]]:
+    def in_order(self, results: Iterable[Any]) -> Iterator[tuple[Any, Any, str | None]]:
         """Each image with its result, or with None and the reason. ``results``: of the images that could be read."""
         rest = iter(results)
         for place, image in enumerate(self.images):
