@@ -71,7 +71,8 @@ def refuse_other_classes(names: Sequence[str], models: Sequence[Model]) -> None:
 def summary(evaluations: Sequence[Evaluation], names: Sequence[str], models: Sequence[Model]) -> str:
     """A table of the errors of each model and of their average, and one by class, in text."""
     classes, averaged = models[0].classes, evaluations[-1]
-    ten = "ten crops" if all(model.card.flip for model in models) else "all crops"
+    flips = {model.card.flip for model in models}
+    ten = "all crops" if len(flips) > 1 else "ten crops" if True in flips else "five crops"
     rows: dict[str, dict[str, float]] = {}
     for name, evaluation in zip([*names, "average"] if len(names) > 1 else [""], evaluations, strict=True):
         errors = metrics(evaluation, len(classes))
@@ -116,6 +117,8 @@ def _labels(folder: Path, classes: Sequence[str]) -> dict[str, int]:
     for name in names:
         if name not in labels:
             splits = [split for split in ("test", "val", "train") if split in names]
-            remedy = f"choose {folder / splits[0]}" if splits else f"did you mean {nearest(name, classes, cutoff=0.0)}?"
+            near = nearest(name, classes)
+            some = ", ".join(classes[:5]) + (", …" if len(classes) > 5 else "")
+            remedy = f"choose {folder / splits[0]}" if splits else f"did you mean {near}?" if near else f"it has {some}"
             raise UserError(f"{folder} has the folder {name}, and the model no such class; {remedy}")
     return {name: labels[name] for name in names}

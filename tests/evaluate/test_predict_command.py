@@ -9,12 +9,11 @@ from typing import IO, Any
 
 import pytest
 import torch
+from helpers.asking import ask
 from helpers.cards import card_of
 from helpers.nets import net_of
 from PIL import Image
 
-from alexnet.commands.predict import print_predictions
-from alexnet.errors import UserError
 from alexnet.models.saved import save_weights
 from alexnet.output import READER_GONE
 
@@ -86,12 +85,11 @@ def test_an_error_that_nobody_can_read_keeps_its_status(folder: Path) -> None:
 
 
 def test_a_copied_model_without_its_card_and_one_that_is_missing(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refusal(model: str) -> str:
-        with pytest.raises(UserError) as refused:
-            print_predictions([folder / "a.png"], Path(model), ten_crop=False)
-        return str(refused.value)
+        assert ask("predict", "--model", model, folder / "a.png") == 2
+        return capsys.readouterr().err.removeprefix("error: ").removesuffix("\n")
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -99,6 +97,11 @@ def test_a_copied_model_without_its_card_and_one_that_is_missing(
     ours = "models/alexnet.safetensors is missing; run `dvc repro` to train it, or choose a model with --model"
     assert refusal("models/alexnet.safetensors") == ours
     assert refusal("models/none.safetensors") == "models/none.safetensors is missing; choose a model with --model"
+    shutil.copy(folder / "model.safetensors", "models/alexnet-2.safetensors")
+    assert (
+        refusal("models/alexnt-2.safetensors")
+        == "models/alexnt-2.safetensors is missing; did you mean models/alexnet-2.safetensors?"
+    )
     for name in ("models/alexnet", "models/first"):
         shutil.copy(folder / "model.safetensors", f"{name}.safetensors")
     assert refusal("models/alexnet.safetensors") == "models/alexnet.json is missing; run `dvc repro` to make it"
@@ -110,7 +113,7 @@ def test_a_copied_model_without_its_card_and_one_that_is_missing(
         assert f"models/first.json {damage}" in said and said.endswith(f"; {advice}")
     assert refusal("~nosuchuser/a").startswith("--model: ~nosuchuser/a is in the home folder ~nosuchuser, which is not known")
     shutil.copy(folder / "model.json", "models/first.json")
-    assert print_predictions([folder / "a.png"], Path("~/models/first.safetensors"), ten_crop=False) == 0
+    assert ask("predict", "--model", "~/models/first.safetensors", folder / "a.png") == 0
 
 
 def test_a_card_that_may_not_be_read_is_said_in_one_line(folder: Path, tmp_path: Path) -> None:

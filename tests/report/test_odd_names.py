@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from helpers.asking import ask
 from helpers.nets import settings_of
 from helpers.page_reader import Page
 from markdown_it import MarkdownIt
@@ -16,7 +17,6 @@ from PIL import Image
 from ruamel.yaml import YAML
 from sklearn.datasets import load_sample_images
 
-from alexnet.commands import predict as command_line
 from alexnet.names import printable
 from alexnet.report.canvas import shortened
 from alexnet.sources import manifest
@@ -107,7 +107,7 @@ def test_both_pages_have_a_row_for_every_name(walked: Path) -> None:
 
 def test_a_prediction_is_printed_line_by_line(walked: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = [walked / "images/train/7" / name for name in (*FILES, "gone\n.png")]
-    assert command_line.print_predictions(images, walked / "models/alexnet.safetensors", ten_crop=False) == 2
+    assert ask("predict", "--model", walked / "models/alexnet.safetensors", *images) == 2
     out, err = capsys.readouterr()
     assert out.splitlines()[::6] == [printable(image) for image in images[:3]]
     assert {line.split("%  ")[1] for line in out.splitlines() if not line.startswith("/")} <= {
