@@ -151,12 +151,9 @@ def _published(path: Path) -> tuple[Network, Tensor, Card]:
     published = AlexNet_Weights.IMAGENET1K_V1
     preset, classes = published.transforms(), published.meta["categories"]
     (size,), (crop_size,) = preset.resize_size, preset.crop_size
-    switches = dict.fromkeys(Switches.__dataclass_fields__) | {
-        "activation": "relu",
-        "dropout": "inverted",
-        "crop_size": crop_size,
-    }
-    net = build("alexnet-owt", len(classes), Switches.of(switches))
+    names = Switches.__dataclass_fields__
+    chosen = {"activation": "relu", "dropout": "inverted", "crop_size": crop_size, "seed": 0}
+    net = build("alexnet-owt", len(classes), Switches.of(dict.fromkeys(names) | chosen))
     try:
         net.load_state_dict(read_weights(path, "--model"), assign=True)
     except RuntimeError as error:

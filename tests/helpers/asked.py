@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.cards import card_of
-from helpers.nets import net_of
+from helpers.nets import meta_net
 from PIL import Image
 
+from alexnet.models.initialization import initialize
 from alexnet.models.saved import save_weights
 
-CLASSES = ["cat", "dog", "Käse", *"3456789"]
+CLASSES = ["cat", "dog", "käse", *"3456789"]
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,10 @@ def asked(tmp_path_factory: pytest.TempPathFactory, patch: Callable[..., Image.I
 
 
 def save_model(path: Path, seed: int, names: list[str] = CLASSES) -> None:
-    """Write a model with its card: random weights, the last layer's enlarged."""
-    torch.manual_seed(seed)
-    net = net_of("alexnet-32", classes=len(names), crop_size=28)
-    weights = {name: torch.randn_like(value) * value.std() for name, value in net.named_parameters()}
-    weights["fc8.weight"] *= 20
+    """Write a model with its card: random weights."""
+    net = meta_net("alexnet-32", classes=len(names), crop_size=28)
+    initialize(net, "he", seed)
+    weights = {name: value.detach() for name, value in net.named_parameters()}
     sha256 = save_weights(path, weights, torch.full((3, 32, 32), 100.0))
     card = card_of(names=names, size=32, crop_size=28, crop_padding=0, scale=[60.0, 60.0, 60.0], sha256=sha256)
     card.write(path.with_suffix(".json"))
