@@ -40,7 +40,7 @@ class Preparation(NamedTuple):
             return canonical(payload, self.size)
         from torchvision.transforms.functional import center_crop, resize  # type: ignore[import-untyped]
 
-        return np.asarray(center_crop(resize(PIL.Image.fromarray(decode(payload)), self.size), self.size))
+        return np.asarray(center_crop(resize(decode(payload), self.size), self.size))
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory, patch: Callable[..., Image.I
 def save_model(path: Path, seed: int, names: list[str] = CLASSES) -> None:
     """Write a model with its card: random weights."""
     net = meta_net("alexnet-32", classes=len(names), crop_size=28)
-    initialize(net, "he", seed)
+    initialize(net, "kaiming", seed)
     weights = {name: value.detach() for name, value in net.named_parameters()}
     sha256 = save_weights(path, weights, torch.full((3, 32, 32), 100.0))
     card = card_of(names=names, size=32, crop_size=28, crop_padding=0, scale=[60.0, 60.0, 60.0], sha256=sha256)

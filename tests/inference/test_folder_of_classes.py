@@ -44,7 +44,7 @@ def test_a_model_and_an_ensemble_have_the_errors_of_scikit_learn(
     other = tmp_path / "other.safetensors"
     save_model(other, seed=1)
     first, second = plain(asked.model, asked.images), plain(other, asked.images)
-    assert len(set(first[1].argmax(1))) > 2 and (first[1].argmax(1) != second[1].argmax(1)).any()
+    assert len(set(first[1].argmax(1))) > 1 and (first[1].argmax(1) != second[1].argmax(1)).any()
     average = [(one + two) / 2 for one, two in zip(first, second, strict=True)]
     for command, expected in (
         (("evaluate", asked.folder, "--model", asked.model), first),
