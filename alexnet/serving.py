@@ -1,7 +1,7 @@
 """A registered model as MLflow serves it: MLflow loads this module, which loads the weights and their card.
 
-The model's ``MLmodel``, which ``alexnet.tracking.registry`` writes, names this module, and the package ``alexnet`` is copied beside
-the model: it is served by the code that it was trained with.
+The model's ``MLmodel``, which ``alexnet.tracking.registry`` writes, names this module. The package ``alexnet`` is copied beside
+the model, so it is served by the code that trained it.
 """
 
 from pathlib import Path
@@ -11,19 +11,17 @@ import torch
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
-from alexnet.evaluate.predictions import probabilities
-from alexnet.files.card import Card
-from alexnet.input.augment import Normalization, apply, center_views
+from alexnet.errors import UserError
+from alexnet.inference.model import Model, load
+from alexnet.input.loader import thread_count
 from alexnet.models.numerics import prepare_process
-from alexnet.models.saved import load_model
-from alexnet.prepare.pixels import BadImage, canonical
 
 
 class Rejected(MlflowException):
-    """A request that no answer fits, as HTTP status 400 with one line."""
+    """A request that has no answer: HTTP status 400 with one line."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(why, BAD_REQUEST)
+    def __init__(self, why: object) -> None:
+        super().__init__(str(why), BAD_REQUEST)
 
     def serialize_as_json(self) -> str:
         """The body of the answer, without the request, which MLflow writes in front of the message."""
@@ -34,38 +32,30 @@ class Rejected(MlflowException):
 class Classifier:
     """The model, with the method that MLflow calls."""
 
-    def __init__(self, card: Path) -> None:
-        """``card``: the model's card, beside its weights."""
-        self._card = Card.read(card)
-        prepare_process(self._card.settings["threads"])
-        self._net, mean = load_model(card.with_suffix(".safetensors"), self._card)
-        self._normalization = Normalization.of(mean, self._card.scale, padding=0, device=mean.device)
+    def __init__(self, model: Model) -> None:
+        self._model = model
 
     def predict(self, images: Any, params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """The most probable classes of each image, most probable first.
+        """The most probable classes of each image and their probabilities, the most probable first.
 
-        ``images``: a data frame whose column ``image`` has the bytes of image files. ``params``: ``top``, how many classes, and
-        ``ten_crop``, whether to average over ten crops. Raises ``Rejected``.
+        ``images``: a data frame whose column ``image`` has the contents of image files. ``params``: ``top``, how many classes,
+        and ``ten_crop``, whether to average over ten crops. Raises ``Rejected``.
         """
-        options = params or {}
-        top = min(options.get("top", 5), len(self._card.classes))
-        if top < 1:
-            raise Rejected(f"top: {top} is not valid; it should be at least 1")
-        return [
-            self._classes(number, payload, top, options.get("ten_crop", False)) for number, payload in enumerate(images["image"])
-        ]
-
-    def _classes(self, number: int, payload: bytes, top: int, ten_crop: bool) -> dict[str, Any]:
-        torch.set_num_threads(self._card.settings["threads"])  # MLflow calls from threads of its own, each with torch's default
+        options = {"top": 5, "ten_crop": False} | (params or {})
+        if options["top"] < 1:
+            raise Rejected(f"top: {options['top']} is not valid; it should be at least 1")
+        torch.set_num_threads(thread_count(None, processes=1))  # torch's default in MLflow's threads may be another
         try:
-            pixels = torch.tensor(canonical(bytes(payload), self._card.size))[None]
-        except BadImage as error:
-            raise Rejected(f"image {number} cannot be read ({error}); send the base64 of an image file") from None
-        found = probabilities(self._net, apply(pixels, center_views(1, 0), self._normalization), self._card)
-        likely, labels = (found.ten_crop if ten_crop else found.center)[0].topk(top)
-        return {"classes": [self._card.classes[label] for label in labels.tolist()], "probabilities": likely.tolist()}
+            guesses = self._model.predict([bytes(payload) for payload in images["image"]], **options)
+        except UserError as error:
+            raise Rejected(error) from None
+        return [
+            {"classes": [guess.name for guess in found], "probabilities": [guess.probability for guess in found]}
+            for found in guesses
+        ]
 
 
 def _load_pyfunc(card: str) -> Classifier:
-    """What MLflow calls."""
-    return Classifier(Path(card))
+    """What MLflow calls, with the path of the model's card."""
+    prepare_process(thread_count(None, processes=1))
+    return Classifier(load(Path(card).with_suffix(".safetensors")))

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from alexnet.commands._trained import add_model, trained
+from alexnet.commands._shared import add_model, load_model
 from alexnet.export import SUFFIXES
 from alexnet.home import expanded
 from alexnet.names import printable
@@ -31,10 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     # Imported here, as torch takes seconds.
     from alexnet.export.export import export
 
-    net, mean, card = trained(arguments.model)
-    given = arguments.output or arguments.model.with_suffix(SUFFIXES[arguments.to])
-    path = expanded(str(given), "-o")
-    difference = export(net, mean, card, path, arguments.to, prepared=arguments.with_preparation)
+    path = expanded(str(arguments.output or Path(arguments.model).with_suffix(SUFFIXES[arguments.to])), "-o")
+    difference = export(load_model(arguments.model), path, arguments.to, prepared=arguments.with_preparation)
     megabytes = path.stat().st_size / 1e6
     say(
         f"{printable(path)}: {megabytes:.1f} MB; on two photographs its outputs differ from the net's by at most {difference:.0e}"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from sklearn.datasets import load_sample_images
 from torch import Tensor
@@ -10,22 +11,20 @@ from alexnet.errors import UserError
 from alexnet.evaluate.crops import views
 from alexnet.export import formats
 from alexnet.export.preparation import Prepared, metadata
-from alexnet.files.card import Card
 from alexnet.files.whole import whole_file
-from alexnet.input.augment import Normalization, apply, center_views
-from alexnet.models.network import Network
+from alexnet.inference.model import Model
+from alexnet.input.augment import apply, center_views
 from alexnet.prepare.pixels import square
 
 TOLERANCE = 1e-4
 """How far an output may be from the net's, as a part of the largest output if that is above 1."""
 
 
-def export(net: Network, mean: Tensor, card: Card, path: Path, to: str, prepared: bool = False) -> float:
-    """Write the net, in evaluation mode on the CPU, to ``path`` as ``to``; ``prepared``: from uint8 squares to probabilities.
+def export(model: Model, path: Path, to: str, prepared: bool = False) -> float:
+    """Write the net to ``path`` in the format ``to``; ``prepared``: from uint8 squares to probabilities.
 
-    ``mean``: (3, size, size). Returns the largest difference from the net's own outputs on scikit-learn's two photographs.
-    Raises ``UserError`` if the format cannot hold the net, the outputs differ, or the file cannot be written; it then does not
-    appear.
+    Returns the largest difference from the net's own outputs on scikit-learn's two photographs. Raises ``UserError`` if the
+    format cannot hold the net, the outputs differ, or the file cannot be written; it then does not appear.
     """
     if not path.parent.is_dir():
         raise UserError(f"the folder {path.parent} is missing; create it, or choose another place with -o")
@@ -35,7 +34,7 @@ def export(net: Network, mean: Tensor, card: Card, path: Path, to: str, prepared
         raise UserError("--with-preparation is for onnx and pt2: torchvision's format holds weights only")
     try:
         with whole_file(path) as file:  # opened first, so that a place that is read-only costs no conversion
-            content, difference = _checked(net, mean, card, to, prepared)
+            content, difference = _checked(model, to, prepared)
             file.write(content)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror or error}); choose another place with -o") from None
@@ -43,9 +42,11 @@ def export(net: Network, mean: Tensor, card: Card, path: Path, to: str, prepared
 
 
 @torch.no_grad()
-def _checked(net: Network, mean: Tensor, card: Card, to: str, prepared: bool) -> tuple[bytes, float]:
+def _checked(model: Model, to: str, prepared: bool) -> tuple[bytes, float]:
     """The file's content, and how far its outputs are from the net's."""
-    pixels, inputs = photographs(mean, card)
+    net, card = model.net.cpu(), model.card
+    mean = model.normalization.mean.cpu().permute(2, 0, 1).contiguous()
+    pixels, inputs = photographs(model)
     expected: Tensor = net(inputs)
     if to == "torchvision":
         content, run = formats.torchvision(net, len(card.classes))
@@ -61,16 +62,14 @@ def _checked(net: Network, mean: Tensor, card: Card, to: str, prepared: bool) ->
     difference = max(float((output - expected).abs().max()) for output in outputs)
     allowed = TOLERANCE * max(1.0, float(expected.abs().max()))
     if not difference <= allowed:
-        raise UserError(
-            f"the {to} program's outputs differ from the net's by {difference:.1e}, more than {allowed:.1e}: not written"
-        )
+        raise UserError(f"--to {to}: its outputs differ from the net's by {difference:.1e}, more than {allowed:.1e}; not written")
     return content, difference
 
 
-def photographs(mean: Tensor, card: Card) -> tuple[Tensor, Tensor]:
-    """scikit-learn's two photographs as squares, uint8 (2, size, size, 3), and as the net's inputs, the centre crop of each."""
-    pixels = torch.stack([torch.tensor(square(photograph, card.size)) for photograph in load_sample_images().images])
-    normalization = Normalization.of(mean, card.scale, padding=0, device=mean.device)
-    squares = apply(pixels, center_views(len(pixels), 0), normalization)
-    padded = torch.nn.functional.pad(squares, 4 * [card.crop_padding])
+def photographs(model: Model) -> tuple[Tensor, Tensor]:
+    """scikit-learn's photographs as squares, uint8 (2, size, size, 3), and as the net's inputs, the centre crop of each."""
+    card, normalization = model.card, model.normalization
+    pixels = torch.from_numpy(np.stack([square(photograph, card.size) for photograph in load_sample_images().images]))
+    centered = apply(pixels.to(normalization.mean.device), center_views(len(pixels), 0), normalization).cpu()
+    padded = torch.nn.functional.pad(centered, 4 * [card.crop_padding])
     return pixels, next(views(padded, card.crop_size, flip=False)).contiguous()

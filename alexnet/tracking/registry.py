@@ -8,8 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import alexnet
-
 if TYPE_CHECKING:
     import mlflow.entities
     from mlflow import MlflowClient
@@ -79,10 +77,9 @@ class Registry:
         if ours is None:
             return
         self._client.set_model_version_tag(NAME, ours.version, ERROR, str(error))
-        rivals = self._client.search_model_versions(f"name = '{NAME}' and tags.{DATA} = '{ours.tags[DATA]}'")
-        errors = {int(rival.version): float(rival.tags[ERROR]) for rival in rivals if ERROR in rival.tags} | {
-            int(ours.version): error
-        }
+        same = f"name = '{NAME}' and tags.{DATA} = '{ours.tags[DATA]}' and tags.data_source = '{ours.tags['data_source']}'"
+        rivals = self._client.search_model_versions(same)
+        errors = {int(rival.version): float(rival.tags[ERROR]) for rival in rivals if ERROR in rival.tags}
         best = min(errors, key=lambda number: (errors[number], number))
         self._client.set_registered_model_alias(NAME, champion(ours.tags["data_source"]), str(best))
 
@@ -110,8 +107,10 @@ class Registry:
                 _write(Path(folder) / "model", card, facts, example, model.model_id, run)
                 self._client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
             self._client.log_model_artifact(model.model_id, str(weights), "data")
-            self._client.log_outputs(run, [LoggedModelOutput(model.model_id, step=facts["epochs"])])
             self._client.finalize_logged_model(model.model_id, "READY")
+        known = self._client.get_run(run).outputs
+        if known is None or not known.model_outputs:  # MLflow refuses it a second time
+            self._client.log_outputs(run, [LoggedModelOutput(model.model_id, step=facts["epochs"])])
         return model.model_id, model.artifact_location
 
 
@@ -125,13 +124,14 @@ def _write(folder: Path, card: Path, facts: Mapping[str, Any], example: bytes | 
 
     outputs = Schema([ColSpec(Array(DataType.string), "classes"), ColSpec(Array(DataType.double), "probabilities")])
     params = ParamSchema([ParamSpec("top", DataType.integer, 5), ParamSpec("ten_crop", DataType.boolean, False)])
+    signature = ModelSignature(Schema([ColSpec(DataType.binary, "image")]), outputs, params)
     pyfunc.save_model(
         folder,
         loader_module=LOADER,
         data_path=str(card),
-        code_paths=[str(Path(alexnet.__file__).parent)],
-        mlflow_model=Model(run_id=run_id, model_id=model_id),
-        signature=ModelSignature(Schema([ColSpec(DataType.binary, "image")]), outputs, params),
+        code_paths=[str(Path(__file__).parents[1])],
+        # Given as a parameter, MLflow warns where there is no example.
+        mlflow_model=Model(run_id=run_id, model_id=model_id, signature=signature),
         input_example=None if example is None else pd.DataFrame({"image": [example]}),
         pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in PACKAGES],
         metadata={"classes": facts["classes"]},
