@@ -21,6 +21,7 @@ from alexnet.commands import export as command
 from alexnet.config.nets import NETS
 from alexnet.errors import UserError
 from alexnet.export import export as exporting
+from alexnet.export import formats
 from alexnet.export.export import export
 from alexnet.files.card import Card
 from alexnet.inference.images import Preparation
@@ -108,7 +109,7 @@ def test_torchvision_has_no_other_net(tmp_path: Path) -> None:
 
 
 def test_outputs_that_differ_from_the_nets_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting.formats, "pt2", lambda graph: (b"program", lambda images: graph.module(images) + 0.001))
+    monkeypatch.setattr(formats, "pt2", lambda graph: (b"program", lambda images: graph.module(images) + 0.001))
     with pytest.raises(UserError, match=r"its outputs differ from the net's by 1\.0e-03, more than 1\.0e-04; not written"):
         export(model_of("cifar-four-layer"), tmp_path / "net.pt2", "pt2", prepared=True)
     assert list(tmp_path.iterdir()) == []
