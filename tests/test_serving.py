@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -18,7 +19,6 @@ import pytest
 import torch
 from helpers.cards import card_of
 from helpers.nets import net_of
-from helpers.waiting import until
 from PIL import Image
 
 import alexnet
@@ -56,7 +56,10 @@ def port(root: Path) -> Iterator[int]:
     with (root / "log").open("wb") as log:
         server = subprocess.Popen(command, cwd=root, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        until(lambda: server.poll() is not None or answers(port))
+        deadline = time.monotonic() + 200
+        while server.poll() is None and not answers(port):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
         assert server.poll() is None, (root / "log").read_text()
         yield port
     finally:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from alexnet.commands._shared import add_model, load_model
+from alexnet.errors import UserError
 from alexnet.export import SUFFIXES
 from alexnet.home import expanded
 from alexnet.names import printable
@@ -32,6 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     from alexnet.export.export import export
 
     path = expanded(str(arguments.output or Path(arguments.model).with_suffix(SUFFIXES[arguments.to])), "-o")
+    if path.resolve() == expanded(arguments.model, "--model").resolve():
+        raise UserError(f"{path} is the model itself; choose another file with -o")
     difference = export(load_model(arguments.model), path, arguments.to, prepared=arguments.with_preparation)
     megabytes = path.stat().st_size / 1e6
     say(

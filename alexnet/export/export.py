@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from sklearn.datasets import load_sample_images
 from torch import Tensor
 
@@ -69,7 +70,8 @@ def _checked(model: Model, to: str, prepared: bool) -> tuple[bytes, float]:
 def photographs(model: Model) -> tuple[Tensor, Tensor]:
     """scikit-learn's photographs as squares, uint8 (2, size, size, 3), and as the net's inputs, the centre crop of each."""
     card, normalization = model.card, model.normalization
-    pixels = torch.from_numpy(np.stack([square(photograph, card.size) for photograph in load_sample_images().images]))
+    images = load_sample_images().images
+    pixels = torch.from_numpy(np.stack([square(Image.fromarray(photograph), card.size) for photograph in images]))
     centered = apply(pixels.to(normalization.mean.device), center_views(len(pixels), 0), normalization).cpu()
     padded = torch.nn.functional.pad(centered, 4 * [card.crop_padding])
     return pixels, next(views(padded, card.crop_size, flip=False)).contiguous()

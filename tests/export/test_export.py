@@ -120,6 +120,7 @@ def test_outputs_that_differ_from_the_nets_are_not_written(tmp_path: Path, monke
     [
         ("onxx", "net.onnx", r"there is no format onxx; did you mean onnx\?"),
         ("pt2", "none/net.pt2", "the folder .*none is missing; create it, or choose another place with -o"),
+        ("pt2", "model.safetensors", "is the model itself; choose another file with -o"),
         ("pt2", ".", "is a folder; choose a file with -o"),
         ("pt2", "/sys/net.pt2", r"/sys/net.pt2 cannot be written \(.+\); choose another place with -o"),
     ],
