@@ -41,6 +41,8 @@ def main() -> None:
     with BackgroundRun(Store(paths.main_repository()), run_name(), resume=run_of(card.sha256)) as record:
         record.tags(run_tags() | {"data_source": card.data.source})
         record.metrics(named_results(errors))
+        record.data(card.data.model_dump(), "test")
+        record.evaluated(errors["ten_crop"]["top1_error"])
 
 
 if __name__ == "__main__":

@@ -28,13 +28,14 @@ def run_of(model_sha256: str) -> dict[str, str]:
 
 
 def run_tags() -> dict[str, str]:
-    """``git_commit``, by MLflow's own name too, and ``dvc_experiment``, which outside an experiment is ``workspace``."""
+    """``git_commit``, by MLflow's own names too, and ``dvc_experiment``, which outside an experiment is ``workspace``."""
     return tags(os.environ.get("DVC_EXP_BASELINE_REV") or git("rev-parse", "HEAD"), os.environ.get("DVC_EXP_NAME") or WORKSPACE)
 
 
 def tags(commit: str, experiment: str) -> dict[str, str]:
     """The tags of a run of ``commit``, made in the DVC experiment of that name or in the workspace."""
-    return {"git_commit": commit, "mlflow.source.git.commit": commit, "dvc_experiment": experiment}
+    source = {"mlflow.source.name": "stages/train.py", "mlflow.source.type": "LOCAL", "mlflow.source.git.commit": commit}
+    return {"git_commit": commit, "dvc_experiment": experiment} | source
 
 
 def git(*arguments: str) -> str:

@@ -77,6 +77,7 @@ class Lead:
         from alexnet.tracking.background import BackgroundRun
         from alexnet.tracking.client import Store
         from alexnet.tracking.progress import Progress
+        from alexnet.tracking.registry import DATA
         from stages.provenance import run_name, run_tags
 
         print(session.describe(), file=sys.stderr)
@@ -86,7 +87,9 @@ class Lead:
         self.run = stack.enter_context(run)
         self.run.params(flat(checked_params()) | flat({"lineage": session.lineage.model_dump()}))
         # A run that is resumed has the name of the experiment that was stopped.
-        self.run.tags(run_tags() | {"data_source": session.lineage.source, "mlflow.runName": run_name()})
+        data = {"data_source": session.lineage.source, DATA: session.lineage.sha256["test"]}
+        self.run.tags(run_tags() | data | {"mlflow.runName": run_name()})
+        self.run.data(session.lineage.model_dump(), "train")
         self.progress = Progress(session.settings.epochs, session.trainer.steps_per_epoch)
         stack.callback(self.progress.bar.close)
 
@@ -123,8 +126,10 @@ class Lead:
         card = self.session.card(history, save_weights(paths.MODEL, weights, self.session.mean))
         card.write(paths.CARD)
         self.run.tags({"model_sha256": card.sha256})
-        for path in (paths.MODEL, paths.CARD):
-            self.run.artifacts(path, str(path.parent))
+        self.run.artifacts(paths.CARD, str(paths.CARD.parent))
+        if self.session.machine.log_model:
+            example = bytes(self.session.trainer.images.val.jpeg(0))
+            self.run.model(paths.MODEL, paths.CARD, card.model_dump(), example)
 
 
 if __name__ == "__main__":

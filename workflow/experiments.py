@@ -11,6 +11,7 @@ from dvc.api import DVCFileSystem
 
 from alexnet.config.section import flat
 from alexnet.tracking.client import named_results
+from alexnet.tracking.registry import DATA
 from stages import paths
 from stages.command import yaml
 from stages.provenance import WORKSPACE, git, run_name, tags
@@ -28,13 +29,14 @@ class Experiment:
     @property
     def trained(self) -> bool:
         """Whether it has been trained."""
-        return "train" in self._lock and bool(self._read(paths.CURVES)) and (bool(self._card) or not self.in_workspace)
+        return "train" in self._lock and bool(self._read(paths.CURVES)) and (bool(self.card) or not self.in_workspace)
 
     @cached_property
     def tags(self) -> dict[str, str]:
         """The tags of its run; ``model_sha256`` only if DVC's cache has the model's card."""
-        card = self._card
-        found = {"model_sha256": card["sha256"], "data_source": card["data"]["source"]} if card else {}
+        card = self.card
+        data = card.get("data", {})
+        found = {"model_sha256": card["sha256"], "data_source": data["source"], DATA: data["sha256"]["test"]} if card else {}
         return tags(self.baseline, self.name) | found
 
     def params(self) -> dict[str, Any]:
@@ -42,19 +44,30 @@ class Experiment:
         settings = flat(yaml(self._read(paths.PARAMS)))
         for stage in self._lock.values():
             settings |= flat(stage.get("params", {}).get(str(paths.PARAMS), {}))
-        return settings | flat({"lineage": self._card.get("data", {})})
+        return settings | flat({"lineage": self.card.get("data", {})})
 
     def points(self) -> Iterator[tuple[str, float, int]]:
         """Name, value and step of the curves and, if this very model was evaluated, of its errors."""
         for row in csv.DictReader(self._read(paths.CURVES).splitlines()):
             epoch = int(row.pop("epoch"))
             yield from ((name, float(value), epoch) for name, value in row.items())
-        if self._evaluated:
-            yield from ((name, value, 0) for name, value in named_results(json.loads(self._read(paths.METRICS))).items())
+        yield from ((name, value, 0) for name, value in self._results.items())
+
+    @property
+    def error(self) -> float | None:
+        """The top-1 error of the ten crops, if this very model was evaluated."""
+        return self._results.get("ten_crop_top1_error")
+
+    @property
+    def logs_model(self) -> bool:
+        """Whether MLflow shall have the model, and it is available."""
+        wanted = flat(yaml(self._read(paths.PARAMS))).get("machine.log_model", True)
+        return bool(wanted and self.card and self._available(paths.MODEL))
 
     def artifacts(self) -> Iterator[str]:
-        """The paths of the model's files and of the pages, if available."""
-        yield from (str(path) for path in (paths.MODEL, paths.CARD) if self._available(path))
+        """The paths of the model's card and of the pages, if available."""
+        if self.card:
+            yield str(paths.CARD)
         if self._evaluated:
             yield from self._files.find(str(paths.CURVES.parent))
 
@@ -69,8 +82,13 @@ class Experiment:
         return cast(dict[str, Any], (yaml(self._read(Path("dvc.lock"))) or {}).get("stages", {}))
 
     @cached_property
-    def _card(self) -> dict[str, Any]:
+    def card(self) -> dict[str, Any]:
+        """The content of the model's card; empty if DVC's cache does not have it."""
         return cast(dict[str, Any], json.loads(self._read(paths.CARD) or "{}"))
+
+    @property
+    def _results(self) -> dict[str, float]:
+        return named_results(json.loads(self._read(paths.METRICS))) if self._evaluated else {}
 
     @property
     def _evaluated(self) -> bool:

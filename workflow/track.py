@@ -8,8 +8,9 @@ from pathlib import Path
 from alexnet.errors import UserError
 from alexnet.output import say
 from alexnet.tracking.client import Store, StoredRun
+from alexnet.tracking.registry import CONTEXTS
 from stages.command import run
-from stages.paths import main_repository
+from stages.paths import CARD, MODEL, main_repository
 from stages.provenance import WORKSPACE
 from workflow.experiments import Experiment, experiments, refs
 
@@ -45,19 +46,35 @@ def complete(store: Store, experiment: Experiment) -> str:
     missing = {name: value for name, value in tags.items() if name not in stored.found_tags}
     if renamed:
         missing |= {"dvc_experiment": experiment.name, "mlflow.runName": experiment.run_name}
-    files = sorted(set(experiment.artifacts()) - stored.files("models") - stored.files("reports"))
+    sent = stored.files("models") | stored.files("reports")
+    files = sorted(set(experiment.artifacts()) - sent)
+    model = experiment.logs_model and str(MODEL) not in sent and not stored.registry.complete(experiment.error)
     params = stored.params(experiment.params())
-    if not (params or points or missing or files) and stored.status == "FINISHED":
+    if not (params or points or missing or files or model) and stored.status == "FINISHED":
         return ""
     stored.points(points)
     stored.tags(missing)
     for path in files:
         with tempfile.TemporaryDirectory() as folder:
             stored.artifacts(experiment.fetch(path, Path(folder)), str(Path(path).parent))
+    if model:
+        register(stored, experiment)
     stored.end("FINISHED")
     if renamed:
         return f"{experiment.run_name}: renamed, was {stored.name}"
     return f"{stored.name}: {'completed' if found else 'sent'}"
+
+
+def register(stored: StoredRun, experiment: Experiment) -> None:
+    """Send the model, its data sets and its error to the registry."""
+    data = experiment.card["data"]
+    for split in CONTEXTS:
+        stored.registry.data(data, split)
+    with tempfile.TemporaryDirectory() as folder:
+        weights, card = (experiment.fetch(str(path), Path(folder)) for path in (MODEL, CARD))
+        stored.registry.log(weights, card, experiment.card)
+    if experiment.error is not None:
+        stored.registry.evaluated(experiment.error)
 
 
 def run_of(store: Store, experiment: Experiment) -> StoredRun | None:

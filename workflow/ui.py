@@ -23,7 +23,7 @@ def main() -> None:
         raise UserError(f"MLFLOW_TRACKING_URI is {store.uri}, a server with a UI of its own; open that in a browser")
     # The UI creates a missing database without the lock that keeps a training from creating it at the same time.
     try:
-        store.connect()
+        page = store.page
     except store.failure as error:
         raise UserError(f"{store.describe(error)}; fix that, then run this again") from None
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
@@ -31,7 +31,7 @@ def main() -> None:
     refuse_taken(port)
     for end in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(end, lambda number, _: sys.exit(128 + number))
-    say(f"MLflow will be on http://127.0.0.1:{port} in a few seconds; Ctrl-C stops it")
+    say(f"MLflow will be on http://127.0.0.1:{port}{page} in a few seconds; Ctrl-C stops it")
     # In a session of its own it is ended by us, once; Ctrl-C in all of its processes at once prints tracebacks.
     command += ["--uvicorn-opts", "--log-level warning --timeout-graceful-shutdown 1"]
     server = subprocess.Popen(command, env=os.environ | LEAN, start_new_session=True)

@@ -11,3 +11,5 @@ class Machine(Section):
     ranks."""
     checkpoint_minutes: AtLeastZero | None
     """Minutes between checkpoints of a training; null for none."""
+    log_model: bool
+    """Whether MLflow gets a copy of the trained model, and registers it."""

@@ -69,6 +69,18 @@ class BackgroundRun:
         """A file, or the content of a folder, for the run's ``folder``; it must not change until ``end`` has returned."""
         self._call(lambda run: run.artifacts(path, folder))
 
+    def model(self, weights: Path, card: Path, facts: Mapping[str, Any], example: bytes) -> None:
+        """The model, for the registry too: its files, the card's content, and an image file as an example of a request."""
+        self._call(lambda run: run.registry.log(weights, card, facts, example))
+
+    def evaluated(self, error: float) -> None:
+        """The model's test error, by which the registry's champion is found."""
+        self._call(lambda run: run.registry.evaluated(error))
+
+    def data(self, lineage: Mapping[str, Any], split: str) -> None:
+        """The images of a split, as a data set that the run uses; ``lineage``: the card's ``data``."""
+        self._call(lambda run: run.registry.data(lineage, split))
+
     def end(self, status: str = "FINISHED", patience: float = PATIENCE) -> None:
         """Send what is left and end the run. Waits at most ``patience`` seconds, 10 if MLflow did not answer recently.
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from tqdm import tqdm
 
+from alexnet.tracking.registry import Registry
 from alexnet.tracking.uri import HOME, Address, follow_repository, sqlite_uri
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "alexnet"
 ARTIFACTS = "mlruns"
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""The experiment's tag that tells MLflow's UI that its runs are trainings."""
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -71,6 +74,11 @@ class Store:
         """Connect, and create the experiment if it does not exist. Raises what MLflow raises."""
         self._experiment  # noqa: B018
 
+    @property
+    def page(self) -> str:
+        """The page of the runs in MLflow's UI, from the server's address on; otherwise it opens for prompts and traces."""
+        return f"/#/experiments/{self._experiment[1]}?workflowType=machine_learning"
+
     def runs(self, tags: Mapping[str, str]) -> list["StoredRun"]:
         """The runs that have all of ``tags``, newest first."""
         client, experiment = self._experiment
@@ -78,12 +86,12 @@ class Store:
         patterns = {key: value.replace("'", "_") for key, value in tags.items()}
         wanted = " and ".join(f"tags.`{key}` LIKE '{pattern}'" for key, pattern in patterns.items())
         alike = client.search_runs([experiment], wanted, order_by=["attributes.start_time DESC"])
-        return [StoredRun(client, run) for run in alike if tags.items() <= run.data.tags.items()]
+        return [StoredRun(client, run, self.artifacts is not None) for run in alike if tags.items() <= run.data.tags.items()]
 
     def create(self, name: str, tags: Mapping[str, str]) -> "StoredRun":
         """Begin a run."""
         client, experiment = self._experiment
-        return StoredRun(client, client.create_run(experiment, run_name=name, tags=dict(tags)))
+        return StoredRun(client, client.create_run(experiment, run_name=name, tags=dict(tags)), self.artifacts is not None)
 
     @cached_property
     def _experiment(self) -> tuple["MlflowClient", str]:
@@ -110,7 +118,7 @@ class Store:
             except ValueError as error:  # a variable of MLflow, such as a timeout that is not a number
                 raise MlflowException(str(error)) from error
             if found is None:
-                tags = {HOME: self.artifacts} if self.artifacts else None
+                tags = KIND | ({HOME: self.artifacts} if self.artifacts else {})
                 try:
                     return client, client.create_experiment(EXPERIMENT, artifact_location=self.artifacts, tags=tags)
                 except MlflowException:  # a server may have been asked for it by two at once
@@ -122,6 +130,8 @@ class Store:
                 raise MlflowException(
                     f"its experiment {EXPERIMENT} was deleted; run `MLFLOW_TRACKING_URI={shlex.quote(self.uri)} {restore}`"
                 )
+            for name in KIND.keys() - found.tags.keys():
+                client.set_experiment_tag(found.experiment_id, name, KIND[name])
             if self.database and self.artifacts and self.database.resolve().is_relative_to(self._root):
                 old = follow_repository(self.database, EXPERIMENT, self.artifacts)
                 if old:
@@ -157,7 +167,9 @@ class Store:
 class StoredRun:
     """One run in the store; each method waits for MLflow and raises what it raises."""
 
-    def __init__(self, client: "MlflowClient", run: "mlflow.entities.Run") -> None:
+    def __init__(self, client: "MlflowClient", run: "mlflow.entities.Run", local: bool) -> None:
+        """``local``: artifacts are on this machine, not on a server."""
+        self.registry = Registry(client, run, local)
         self._client, self._run, self._id = client, run, run.info.run_id
         self.name: str = run.info.run_name
         self.status: str = run.info.status

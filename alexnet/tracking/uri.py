@@ -26,6 +26,15 @@ IN_HOME = re.compile(r"(|file:(?://)?|sqlite(?:\+pysqlite)?:///)(~[^/]*)")
 HOME = "alexnet.artifacts"
 """The tag of an experiment that repeats the address of its artifacts."""
 
+HOLDERS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""MLflow's tables of things with artifacts, with each column that says where."""
+
 
 @dataclass(frozen=True)
 class Address:
@@ -117,7 +126,7 @@ def follow_repository(database: Path, experiment: str, artifacts: str) -> str | 
                 ours = Path(urlsplit(old).path).name == here.name and any((here / run).is_dir() for (run,) in runs)
             if not ours:
                 return None
-            for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            for table, column in HOLDERS:
                 connection.execute(
                     f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1)"
                     f" WHERE {column} = :old OR substr({column}, 1, length(:old) + 1) = :old || '/'",

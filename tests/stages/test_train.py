@@ -65,6 +65,7 @@ def python(folder: Path, experiment: str, *arguments: str) -> subprocess.Complet
 def test_ctrl_c_while_mlflow_gets_the_model_costs_no_training(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     small = {"batch_size": 8, "epochs": 2, "lr": 0.001, "pipeline.ranks": 1, "machine.checkpoint_minutes": 1e-9}
+    small["machine.log_model"] = False
     YAML().dump(settings_of("cifar10-32", **small), tmp_path / "params.yaml")
     (tmp_path / "reports").mkdir()
 
@@ -77,6 +78,7 @@ def test_ctrl_c_while_mlflow_gets_the_model_costs_no_training(tiny: Path, tmp_pa
     assert not any((tmp_path / ".checkpoints").iterdir())
     (stored,) = Store(tmp_path).runs({})
     assert (stored.name, stored.status) == ("second", "FINISHED")
+    assert stored.registry.version is None and not list((tmp_path / "mlruns").rglob("*.safetensors"))
 
 
 def test_a_rank_that_the_system_killed_is_reported_with_the_likely_reason(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_repository_may_be_moved_again_and_leaves_no_folder_behind(copied: Pat
 def without_the_tag(root: Path, location: str | None = None) -> None:
     """A store as it was before there was a tag, or as somebody else made it."""
     with closing(sqlite3.connect(root / "mlflow.db")) as database, database:
-        assert database.execute("DELETE FROM experiment_tags").rowcount == 1
+        assert database.execute("DELETE FROM experiment_tags WHERE key = 'alexnet.artifacts'").rowcount == 1
         if location:
             database.execute("UPDATE experiments SET artifact_location = ? WHERE name = 'alexnet'", [location])
 

@@ -41,8 +41,9 @@ Path("models").mkdir(exist_ok=True)
 Path("reports").mkdir(exist_ok=True)
 model = f"weights {lr}".encode()
 Path("models/alexnet.safetensors").write_bytes(model)
-data = {"source": "digits", "images": {"train": 9}, "rejects": 0, "sha256": {"train": "d1"}}
-card = {"sha256": hashlib.sha256(model).hexdigest(), "data": data, "settings": {"lr": float(lr)}}
+data = {"source": "digits", "images": {"train": 9, "test": 3}, "rejects": 0, "sha256": {"train": "d1", "test": "d2"}}
+facts = {"classes": ["0", "1"], "epochs": 2, "settings": {"lr": float(lr)}}
+card = {"sha256": hashlib.sha256(model).hexdigest(), "data": data, **facts}
 Path("models/alexnet.json").write_text(json.dumps(card))
 rows = [f"{epoch},{lr},{2 / epoch},0.5,{3 / epoch},0.4,0.1\\n" for epoch in (1, 2)]
 header = "epoch,lr,train_loss,train_top1_error,val_loss,val_top1_error,val_top5_error\\n"
@@ -142,8 +143,24 @@ def test_a_skipped_training_appears_with_the_same_curves_and_results(tracked: St
     assert skipped.data.params == plain.data.params
     assert {skipped.data.params[name] for name in ("lr", "lineage.images.train")} == {"0.01", "9"}
     (stored,) = tracked.runs({"dvc_experiment": "skipped"})
-    assert stored.files("models") == {"models/alexnet.safetensors", "models/alexnet.json"}
+    assert stored.files("models") == {"models/alexnet.json"}
+    assert served(tracked, "skipped") == b"weights 0.01"
     assert stored.files("reports") == {"reports/train.csv", "reports/metrics.json"}
+
+
+def served(store: Store, experiment: str) -> bytes:
+    """The weights of the experiment's version in the registry."""
+    (stored,) = store.runs({"dvc_experiment": experiment})
+    assert stored.registry.version
+    return (Path(str(stored.registry.version.source).removeprefix("file://")) / "data/alexnet.safetensors").read_bytes()
+
+
+def test_the_champion_is_found_for_experiments_that_are_sent_later(tracked: Store) -> None:
+    (untested,) = tracked.runs({"dvc_experiment": "un'tested"})
+    assert untested.registry.version and "test_error" not in untested.registry.version.tags
+    version = untested._client.get_model_version_by_alias("alexnet", "champion-digits")
+    assert version.tags["test_error"] == "0.1"
+    assert served(tracked, "un'tested") == b"weights 0.03"
 
 
 def test_a_run_that_was_cut_off_is_completed_without_doubles(tracked: Store) -> None:

@@ -1,6 +1,8 @@
 """The whole workflow as a user runs it, on a few digits: DVC, two ranks under torchrun, MLflow, the report."""
 
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -74,6 +76,8 @@ def test_one_run_of_mlflow_holds_the_training_and_the_test(repository: Path) -> 
     assert not any(name in path.read_text() for path in written for name in ("images_per_second", "data_wait", "idle_rank"))
     artifacts = {path.name for path in (repository / "mlruns").rglob("*") if path.is_file()}
     assert {"alexnet.safetensors", "alexnet.json", "index.html", "metrics.json", "train.csv"} <= artifacts
+    with closing(sqlite3.connect(repository / "mlflow.db")) as database:
+        assert database.execute("SELECT alias, version FROM registered_model_aliases").fetchall() == [("champion-digits", 1)]
 
 
 def test_a_second_repro_does_nothing(repository: Path) -> None:
