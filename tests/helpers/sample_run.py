@@ -3,15 +3,17 @@
 import csv
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from helpers.nets import meta_net, settings_of
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.numpy import save_file
 from sklearn.datasets import load_digits, load_sample_images
 from sklearn.linear_model import LogisticRegression
 
@@ -19,6 +21,8 @@ from alexnet.config.nets import NETS
 from alexnet.config.training import Training
 from alexnet.files.card import FORMAT
 from alexnet.input.colors import scale_of
+from alexnet.models.costs import costs
+from alexnet.models.network import Network, dry_run
 from alexnet.train.fingerprint import numeric_settings
 
 
@@ -53,8 +57,11 @@ def write_run(root: Path, model: str = "alexnet", classes: int = 10, long_names:
     predicted = Predicted(names, *(_digits() if classes == 10 else _crowd(classes, rng)))
     photos = _photos()
     basis = _write_colors(root, photos, size)
-    _write_predictions(evaluation, predicted)
-    _write_samples(evaluation, predicted, photos, rng, settings["preprocess"])
+    _write_tables(evaluation, predicted)
+    Pictures(evaluation, predicted, rng, settings["preprocess"]).write()
+    layers = _layers(model, classes, settings["crop_size"])
+    _dump(evaluation / "layers.json", layers)
+    save_file(_maps(layers, rng), evaluation / "maps.safetensors")
     count, _, side, _ = meta_net(model).get_parameter("conv1.weight").shape
     np.save(evaluation / "kernels.npy", _kernels(photos, rng, count, side))
     errors = {"center": _errors(predicted.actual, predicted.center), "ten_crop": _errors(predicted.actual, predicted.average)}
@@ -119,16 +126,9 @@ def _errors(actual: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, floa
     }
 
 
-def _write_predictions(folder: Path, predicted: Predicted) -> None:
+def _write_tables(folder: Path, predicted: Predicted) -> None:
     names, actual, center, average = predicted.names, predicted.actual, predicted.center, predicted.average
-    first, center_first = average.argmax(1), center.argmax(1)
-    ranks = 1 + (average > average[np.arange(len(actual)), actual][:, None]).sum(1)
-    rows = [
-        [1000 + row, names[actual[row]], names[first[row]], names[center_first[row]], ranks[row], average[row, first[row]]]
-        for row in range(len(actual))
-    ]
-    header = ["row", "actual", "predicted", "center_predicted", "rank_of_actual", "probability"]
-    _table(folder / "predictions.csv", header, rows)
+    first = average.argmax(1)
     confusion = np.zeros((len(names), len(names)), int)
     np.add.at(confusion, (actual, first), 1)
     _table(
@@ -142,25 +142,56 @@ def _write_predictions(folder: Path, predicted: Predicted) -> None:
     _table(folder / "per_class.csv", ["class", "images", "center_top1_error", "top1_error", "top5_error"], per_class)
 
 
-def _write_samples(
-    folder: Path, predicted: Predicted, photos: list[NDArray[Any]], rng: np.random.Generator, preprocess: dict[str, Any]
-) -> None:
-    names, actual, average, pictures = predicted.names, predicted.actual, predicted.average, predicted.pictures
-    wrong = np.flatnonzero(average.argmax(1) != actual)
-    shown = np.unique(np.concatenate([wrong[:1], np.arange(min(8, len(actual)))]))[:8]
-    described = []
-    for index, row in enumerate(shown):
+class Pictures:
+    """Images of ink on patches of photographs, and the files that name them."""
+
+    def __init__(self, folder: Path, predicted: Predicted, rng: np.random.Generator, preprocess: dict[str, Any]) -> None:
+        self.folder, self.predicted, self.rng, self.preprocess = folder, predicted, rng, preprocess
+
+    def write(self) -> None:
+        """Samples with their nearest images, and the surest mistakes."""
+        actual, average = self.predicted.actual, self.predicted.average
+        wrong = np.flatnonzero(average.argmax(1) != actual)
+        surest = wrong[np.argsort(-average[wrong].max(1), kind="stable")][:8]
+        shown = np.unique(np.concatenate([wrong[:1], np.arange(min(8, len(actual)))]))[:8]
+        for name, rows in (("sample", shown), ("mistake", surest)):
+            described = [self._picture(f"{name}-{index}.jpg", row) | self._guesses(row) for index, row in enumerate(rows)]
+            _dump(self.folder / f"{name}s.json", described)
+        alike = [np.argsort(actual != actual[row], kind="stable")[:6] for row in shown]
+        nearest = [{"nearest": [self._picture(f"train-{row}.jpg", row) for row in rows]} for rows in alike]
+        _dump(self.folder / "nearest.json", {"samples": nearest})
+
+    def _picture(self, file: str, row: int) -> dict[str, Any]:
+        pictures, photo = self.predicted.pictures, _photos()[row % 2]
         ink = np.kron(pictures[row % len(pictures)] / 16, np.ones((24, 24)))
-        photo = photos[index % 2]
-        top, left = rng.integers(0, [photo.shape[0] - 256, photo.shape[1] - 256])
+        top, left = self.rng.integers(0, [photo.shape[0] - 256, photo.shape[1] - 256])
         patch = photo[top : top + 256, left : left + 256].astype(float)
         patch[32:224, 32:224] = np.abs(patch[32:224, 32:224] - 255 * 0.8 * ink[..., None])
-        image = Image.fromarray(patch.astype(np.uint8)).resize(2 * [preprocess["size"]])
-        image.save(folder / f"sample-{index}.jpg", quality=preprocess["quality"])
-        order = np.argsort(-average[row])[:5]
-        top_five = [{"class": names[label], "probability": float(average[row, label])} for label in order]
-        described.append({"file": f"sample-{index}.jpg", "actual": names[actual[row]], "top": top_five})
-    _dump(folder / "samples.json", described)
+        image = Image.fromarray(patch.astype(np.uint8)).resize(2 * [self.preprocess["size"]])
+        image.save(self.folder / file, quality=self.preprocess["quality"])
+        return {"file": file, "row": 1000 + int(row), "actual": self.predicted.names[self.predicted.actual[row]]}
+
+    def _guesses(self, row: int) -> dict[str, Any]:
+        likely, names = self.predicted.average[row], self.predicted.names
+        top = [{"class": names[label], "probability": float(likely[label])} for label in np.argsort(-likely)[:5]]
+        return {"rank_of_actual": 1 + int((likely > likely[self.predicted.actual[row]]).sum()), "top": top}
+
+
+@cache
+def _layers(model: str, classes: int, crop_size: int) -> list[dict[str, Any]]:
+    """The layers with weights, from shapes alone."""
+    net = meta_net(model, classes, crop_size=crop_size)
+    cost, values, layers = costs(net, crop_size), torch.empty(1, 3, crop_size, crop_size, device="meta"), []
+    for name, layer in net.named_children():
+        entering, values = values.numel(), dry_run(Network([(name, layer)]), values)
+        if name in cost:
+            layers.append({"name": name, **asdict(cost[name]), "input_values": entering, "output": list(values.shape[1:])})
+    return layers
+
+
+def _maps(layers: list[dict[str, Any]], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
+    shapes = {layer["name"]: layer["output"] for layer in layers if len(layer["output"]) == 3}
+    return {name: np.maximum(rng.normal(size=shape), 0).astype(np.float32) for name, shape in shapes.items()}
 
 
 def _write_colors(root: Path, photos: list[NDArray[Any]], size: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ def test_kernels_stand_in_sixteen_columns_with_the_second_tower_below() -> None:
     kernels = np.zeros((96, 3, 11, 11), np.float32)
     kernels[17, 0], kernels[95, 2], kernels[0, 1] = 1.0, 1.0, -1.0
     picture = np.asarray(Image.open(BytesIO(pictures.kernels_png(kernels, towers=2))))
-    side, gap = 11 * 6, pictures.KERNEL_GAP
+    side, gap = 11 * 6, pictures.GAP
     assert picture.shape[1] == 16 * side + 15 * gap
     assert picture[side // 2, side // 2].tolist() == [128, 0, 128, 255]
     assert picture[side + gap, side + gap].tolist() == [255, 128, 128, 255]
