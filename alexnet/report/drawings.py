@@ -13,8 +13,8 @@ from alexnet.report.inputs import Picture, ReportInputs, Sample
 DRAWS = 7
 BYTES = {"float32": 4, "bfloat16": 2}
 """Of a number that crosses between stages of a pipeline, by the training's precision."""
-QUERY_SIDE, NEAREST_SIDE = 176, 80
-"""Pixels that the pictures of nearest images are brought down to."""
+MISTAKE_SIDE, QUERY_SIDE, NEAREST_SIDE = 192, 128, 72
+"""Pixels that larger pictures are brought down to, which makes the page smaller."""
 
 
 def draw(inputs: ReportInputs) -> dict[str, str | bytes]:
@@ -31,7 +31,7 @@ def draw(inputs: ReportInputs) -> dict[str, str | bytes]:
     }
     drawn |= {f"sample-{index}.svg": _draw_sample(sample) for index, sample in enumerate(inputs.samples)}
     drawn |= {f"mistake-{index}.svg": _draw_sample(sample, mistake=True) for index, sample in enumerate(inputs.mistakes)}
-    for index, (sample, nearest) in enumerate(zip(inputs.samples, inputs.nearest, strict=True)):
+    for index, (sample, nearest) in enumerate(zip(inputs.samples, inputs.nearest.samples, strict=True)):
         drawn[f"nearest-{index}.svg"] = _draw_nearest(sample, nearest)
     if inputs.samples:
         drawn["maps-input.jpg"] = pictures.centre_jpeg(inputs.samples[0].jpeg, card.crop_size)
@@ -51,14 +51,14 @@ def draw_net(inputs: ReportInputs) -> str:
     return _render(
         "net.svg",
         layers=inputs.layers,
-        cuts={layer.name: f"{compact(size * layer.input_values)}B" for layer in inputs.layers if layer.name in legal},
+        cuts={layer.name: f"cut: {compact(size * layer.input_values)}B" for layer in inputs.layers if layer.name in legal},
         most_macs=max(layer.macs for layer in inputs.layers),
         most_parameters=max(layer.parameters for layer in inputs.layers),
     )
 
 
 def _draw_sample(sample: Sample, mistake: bool = False) -> str:
-    picture, kind = pictures.magnified(sample.jpeg)
+    picture, kind = pictures.magnified(pictures.thumbnail(sample.jpeg, MISTAKE_SIDE) if mistake else sample.jpeg)
     return _render("sample.svg", sample=sample, picture=b64encode(picture).decode(), kind=kind, mistake=mistake)
 
 

@@ -61,6 +61,19 @@ class Sample(Picture):
     top: list[Guess]
 
 
+class Nearest(BaseModel):
+    """For each sample the training images that are nearest to it in what the net makes of them."""
+
+    layer: str
+    """Whose activations are compared."""
+    images: int
+    """Training images that were searched."""
+    of: int
+    """All training images."""
+    samples: list[list[Picture]]
+    """The nearest first."""
+
+
 class Layer(BaseModel):
     """A layer with weights."""
 
@@ -91,8 +104,7 @@ class ReportInputs:
     """(classes, classes): images of the row's class that were taken for the column's."""
     per_class: list[ClassErrors]
     samples: list[Sample]
-    nearest: list[list[Picture]]
-    """For each sample the training images that the net finds most like it, nearest first."""
+    nearest: Nearest
     mistakes: list[Sample]
     """Wrong test images, the one first of whose class the net was most certain."""
     layers: list[Layer]
@@ -179,9 +191,11 @@ def _read_pictures(path: Path, kind: type[Shown]) -> list[Shown]:
         return [_picture(path, entry, kind) for entry in read_json(path)]
 
 
-def _read_nearest(path: Path) -> list[list[Picture]]:
+def _read_nearest(path: Path) -> Nearest:
     with _reading(path):
-        return [[_picture(path, entry, Picture) for entry in sample["nearest"]] for sample in read_json(path)["samples"]]
+        content = read_json(path)
+        found = [[_picture(path, entry, Picture) for entry in sample["nearest"]] for sample in content["samples"]]
+        return Nearest.model_validate(content | {"samples": found})
 
 
 def _picture(beside: Path, entry: dict[str, Any], kind: type[Shown]) -> Shown:

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -42,10 +43,16 @@ class Predicted:
     """(pictures, 8, 8), 0..16; there may be fewer than images."""
 
 
-def write_run(root: Path, model: str = "alexnet", classes: int = 10, long_names: bool = False, **changes: Any) -> None:
+def long_name(label: int) -> str:
+    """Of a class, with characters that pages must escape."""
+    return f"n{label:08d} long-named, common | class <{label}>"
+
+
+def write_run(root: Path, model: str = "alexnet", classes: int = 10, name: Callable[[int], str] = str, **changes: Any) -> None:
     """Write all inputs of the report under ``root``, in the places that ``stages.paths`` names.
 
     The settings are those of the net's recipe, or params.yaml's, on digits for 12 epochs, with ``changes`` by dotted keys.
+    ``name`` of each label is its class.
     """
     settings = settings_of(NETS[model].recipe, **{"data.source": "digits", "epochs": 12, "color_noise": 0.1} | changes)
     size, epochs = settings["preprocess"]["size"], settings["epochs"]
@@ -53,7 +60,7 @@ def write_run(root: Path, model: str = "alexnet", classes: int = 10, long_names:
     evaluation = root / "data/evaluation"
     for folder in (evaluation, root / "models", root / "reports"):
         folder.mkdir(parents=True, exist_ok=True)
-    names = [f"n{label:08d} long-named, common | class <{label}>" if long_names else str(label) for label in range(classes)]
+    names = [name(label) for label in range(classes)]
     predicted = Predicted(names, *(_digits() if classes == 10 else _crowd(classes, rng)))
     photos = _photos()
     basis = _write_colors(root, photos, size)
@@ -159,7 +166,7 @@ class Pictures:
             _dump(self.folder / f"{name}s.json", described)
         alike = [np.argsort(actual != actual[row], kind="stable")[:6] for row in shown]
         nearest = [{"nearest": [self._picture(f"train-{row}.jpg", row) for row in rows]} for rows in alike]
-        _dump(self.folder / "nearest.json", {"samples": nearest})
+        _dump(self.folder / "nearest.json", {"layer": "fc7", "images": 2000, "of": 2588, "samples": nearest})
 
     def _picture(self, file: str, row: int) -> dict[str, Any]:
         pictures, photo = self.predicted.pictures, _photos()[row % 2]
