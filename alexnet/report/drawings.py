@@ -32,7 +32,7 @@ def draw(inputs: ReportInputs) -> dict[str, str | bytes]:
     drawn |= {f"sample-{index}.svg": _draw_sample(sample) for index, sample in enumerate(inputs.samples)}
     drawn |= {f"mistake-{index}.svg": _draw_sample(sample, mistake=True) for index, sample in enumerate(inputs.mistakes)}
     for index, (sample, nearest) in enumerate(zip(inputs.samples, inputs.nearest.samples, strict=True)):
-        drawn[f"nearest-{index}.svg"] = _draw_nearest(sample, nearest)
+        drawn[f"nearest-{index}.svg"] = draw_nearest(sample, nearest)
     if inputs.samples:
         drawn["maps-input.jpg"] = pictures.centre_jpeg(inputs.samples[0].jpeg, card.crop_size)
         drawn |= {f"maps-{name}.png": pictures.maps_png(maps) for name, maps in inputs.maps.items()}
@@ -57,12 +57,8 @@ def draw_net(inputs: ReportInputs) -> str:
     )
 
 
-def _draw_sample(sample: Sample, mistake: bool = False) -> str:
-    picture, kind = pictures.magnified(pictures.thumbnail(sample.jpeg, MISTAKE_SIDE) if mistake else sample.jpeg)
-    return _render("sample.svg", sample=sample, picture=b64encode(picture).decode(), kind=kind, mistake=mistake)
-
-
-def _draw_nearest(sample: Sample, nearest: list[Picture]) -> str:
+def draw_nearest(sample: Sample, nearest: list[Picture]) -> str:
+    """A test image and the training images nearest to it, with a bar under each: blue if it is of the same class."""
     small = [pictures.thumbnail(picture.jpeg, NEAREST_SIDE) for picture in nearest]
     return _render(
         "nearest.svg",
@@ -74,6 +70,11 @@ def _draw_nearest(sample: Sample, nearest: list[Picture]) -> str:
         rendering="pixelated" if small[:1] == [nearest[0].jpeg] else "auto",
         others=words.other_classes(sample, nearest),
     )
+
+
+def _draw_sample(sample: Sample, mistake: bool = False) -> str:
+    picture, kind = pictures.magnified(pictures.thumbnail(sample.jpeg, MISTAKE_SIDE) if mistake else sample.jpeg)
+    return _render("sample.svg", sample=sample, picture=b64encode(picture).decode(), kind=kind, mistake=mistake)
 
 
 def _render(template: str, **values: object) -> str:

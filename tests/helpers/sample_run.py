@@ -1,10 +1,9 @@
 """The files that a run leaves, made in a second: real digits and photographs, a logistic regression's real predictions."""
 
 import csv
-import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from helpers.nets import meta_net, settings_of
+from helpers.sample_images import Pictures, Predicted, dump, photos
 from numpy.typing import NDArray
-from PIL import Image
 from safetensors.numpy import save_file
-from sklearn.datasets import load_digits, load_sample_images
+from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from alexnet.config.nets import NETS
@@ -25,22 +24,6 @@ from alexnet.input.colors import scale_of
 from alexnet.models.costs import costs
 from alexnet.models.network import Network, dry_run
 from alexnet.train.fingerprint import numeric_settings
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """What a test found, with probabilities (images, classes)."""
-
-    names: list[str]
-    """Of the classes."""
-    actual: NDArray[Any]
-    """The label of each image."""
-    center: NDArray[Any]
-    """Of the centre crop."""
-    average: NDArray[Any]
-    """Of all crops."""
-    pictures: NDArray[Any]
-    """(pictures, 8, 8), 0..16; there may be fewer than images."""
 
 
 def long_name(label: int) -> str:
@@ -62,17 +45,16 @@ def write_run(root: Path, model: str = "alexnet", classes: int = 10, name: Calla
         folder.mkdir(parents=True, exist_ok=True)
     names = [name(label) for label in range(classes)]
     predicted = Predicted(names, *(_digits() if classes == 10 else _crowd(classes, rng)))
-    photos = _photos()
-    basis = _write_colors(root, photos, size)
+    basis = _write_colors(root, size)
     _write_tables(evaluation, predicted)
     Pictures(evaluation, predicted, rng, settings["preprocess"]).write()
     layers = _layers(model, classes, settings["crop_size"])
-    _dump(evaluation / "layers.json", layers)
+    dump(evaluation / "layers.json", layers)
     save_file(_maps(layers, rng), evaluation / "maps.safetensors")
     count, _, side, _ = meta_net(model).get_parameter("conv1.weight").shape
-    np.save(evaluation / "kernels.npy", _kernels(photos, rng, count, side))
+    np.save(evaluation / "kernels.npy", _kernels(rng, count, side))
     errors = {"center": _errors(predicted.actual, predicted.center), "ten_crop": _errors(predicted.actual, predicted.average)}
-    _dump(root / "reports/metrics.json", errors | {"images": len(predicted.actual), "classes": classes})
+    dump(root / "reports/metrics.json", errors | {"images": len(predicted.actual), "classes": classes})
     _write_curves(root / "reports/train.csv", settings, rng)
     card = {
         "format": FORMAT,
@@ -96,12 +78,7 @@ def write_run(root: Path, model: str = "alexnet", classes: int = 10, name: Calla
         "parameters": 56_868_224 + 4097 * classes,
         "sha256": "0f4c8a1b2d3e5f67" * 4,
     }
-    _dump(root / "models/alexnet.json", card)
-
-
-@cache
-def _photos() -> list[NDArray[Any]]:
-    return [np.asarray(photo) for photo in load_sample_images().images]
+    dump(root / "models/alexnet.json", card)
 
 
 @cache
@@ -149,41 +126,6 @@ def _write_tables(folder: Path, predicted: Predicted) -> None:
     _table(folder / "per_class.csv", ["class", "images", "center_top1_error", "top1_error", "top5_error"], per_class)
 
 
-class Pictures:
-    """Images of ink on patches of photographs, and the files that name them."""
-
-    def __init__(self, folder: Path, predicted: Predicted, rng: np.random.Generator, preprocess: dict[str, Any]) -> None:
-        self.folder, self.predicted, self.rng, self.preprocess = folder, predicted, rng, preprocess
-
-    def write(self) -> None:
-        """Samples with their nearest images, and the surest mistakes."""
-        actual, average = self.predicted.actual, self.predicted.average
-        wrong = np.flatnonzero(average.argmax(1) != actual)
-        surest = wrong[np.argsort(-average[wrong].max(1), kind="stable")][:8]
-        shown = np.unique(np.concatenate([wrong[:1], np.arange(min(8, len(actual)))]))[:8]
-        for name, rows in (("sample", shown), ("mistake", surest)):
-            described = [self._picture(f"{name}-{index}.jpg", row) | self._guesses(row) for index, row in enumerate(rows)]
-            _dump(self.folder / f"{name}s.json", described)
-        alike = [np.argsort(actual != actual[row], kind="stable")[:6] for row in shown]
-        nearest = [{"nearest": [self._picture(f"train-{row}.jpg", row) for row in rows]} for rows in alike]
-        _dump(self.folder / "nearest.json", {"layer": "fc7", "images": 2000, "of": 2588, "samples": nearest})
-
-    def _picture(self, file: str, row: int) -> dict[str, Any]:
-        pictures, photo = self.predicted.pictures, _photos()[row % 2]
-        ink = np.kron(pictures[row % len(pictures)] / 16, np.ones((24, 24)))
-        top, left = self.rng.integers(0, [photo.shape[0] - 256, photo.shape[1] - 256])
-        patch = photo[top : top + 256, left : left + 256].astype(float)
-        patch[32:224, 32:224] = np.abs(patch[32:224, 32:224] - 255 * 0.8 * ink[..., None])
-        image = Image.fromarray(patch.astype(np.uint8)).resize(2 * [self.preprocess["size"]])
-        image.save(self.folder / file, quality=self.preprocess["quality"])
-        return {"file": file, "row": 1000 + int(row), "actual": self.predicted.names[self.predicted.actual[row]]}
-
-    def _guesses(self, row: int) -> dict[str, Any]:
-        likely, names = self.predicted.average[row], self.predicted.names
-        top = [{"class": names[label], "probability": float(likely[label])} for label in np.argsort(-likely)[:5]]
-        return {"rank_of_actual": 1 + int((likely > likely[self.predicted.actual[row]]).sum()), "top": top}
-
-
 @cache
 def _layers(model: str, classes: int, crop_size: int) -> list[dict[str, Any]]:
     """The layers with weights, from shapes alone."""
@@ -201,8 +143,8 @@ def _maps(layers: list[dict[str, Any]], rng: np.random.Generator) -> dict[str, N
     return {name: np.maximum(rng.normal(size=shape), 0).astype(np.float32) for name, shape in shapes.items()}
 
 
-def _write_colors(root: Path, photos: list[NDArray[Any]], size: int) -> dict[str, Any]:
-    pixels = np.concatenate([photo.reshape(-1, 3) for photo in photos]).astype(float)
+def _write_colors(root: Path, size: int) -> dict[str, Any]:
+    pixels = np.concatenate([photo.reshape(-1, 3) for photo in photos()]).astype(float)
     covariance = np.cov(pixels.T, bias=True)
     values, vectors = np.linalg.eigh(covariance)
     basis = {
@@ -213,15 +155,15 @@ def _write_colors(root: Path, photos: list[NDArray[Any]], size: int) -> dict[str
         "eigenvectors": vectors[:, ::-1].tolist(),
         "order": "RGB",
     }
-    _dump(root / "data/eigenbasis.json", basis)
-    mean = np.stack([photo[:size, :size] for photo in photos]).mean(0).transpose(2, 0, 1)
+    dump(root / "data/eigenbasis.json", basis)
+    mean = np.stack([photo[:size, :size] for photo in photos()]).mean(0).transpose(2, 0, 1)
     np.save(root / "data/mean.npy", mean.astype(np.float32))
     return basis
 
 
-def _kernels(photos: list[NDArray[Any]], rng: np.random.Generator, count: int, side: int) -> NDArray[np.float32]:
+def _kernels(rng: np.random.Generator, count: int, side: int) -> NDArray[np.float32]:
     corners = rng.integers(0, [400, 600], (count, 2))
-    cuts = [photos[i % 2][y : y + side, x : x + side] for i, (y, x) in enumerate(corners)]
+    cuts = [photos()[i % 2][y : y + side, x : x + side] for i, (y, x) in enumerate(corners)]
     patches = np.stack(cuts).transpose(0, 3, 1, 2) / 255
     kernels: NDArray[np.float32] = (0.2 * (patches - patches.mean(axis=(1, 2, 3), keepdims=True))).astype(np.float32)
     return kernels
@@ -243,7 +185,3 @@ def _write_curves(path: Path, settings: dict[str, Any], rng: np.random.Generator
 def _table(path: Path, header: list[str], rows: list[list[Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
-
-
-def _dump(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2), encoding="utf-8")
