@@ -48,14 +48,14 @@ def test_a_run_without_mistakes_has_no_such_section(tmp_path: Path) -> None:
 
 
 def test_nearest_images_stand_in_order_and_say_whose_class_they_are(tmp_path: Path) -> None:
-    nearest = read_json(run / "data/evaluation/nearest.json")["samples"][0]["nearest"]
+    write_run(tmp_path)
+    file = tmp_path / "data/evaluation/nearest.json"
+    content = read_json(file)
+    nearest = content["samples"][0]["nearest"]
     nearest[1]["actual"], nearest[4]["actual"] = "another", "one more"
-    inputs = read(run)
-    found = [
-        picture.model_copy(update={"actual": entry["actual"]})
-        for picture, entry in zip(inputs.nearest.samples[0], nearest, strict=True)
-    ]
-    drawing = drawings.draw_nearest(inputs.samples[0], found)
+    write_json(file, content)
+    inputs = read(tmp_path)
+    drawing = drawings.draw_nearest(inputs.samples[0], inputs.nearest.samples[0])
     bars = re.findall(r'height="3" style="fill: (#\w+)', drawing)
     assert [bar == theme.BLUE for bar in bars] == [entry["actual"] == inputs.samples[0].actual for entry in nearest]
     assert shown(drawing)[-1] == "1 × another, 1 × one more"

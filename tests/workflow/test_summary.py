@@ -1,4 +1,4 @@
-"""The last words of `make repro`: the errors, and whether they are those of the committed report."""
+"""The last words of `make repro`: the errors, what changed, and whether the errors are those of the committed report."""
 
 import json
 import os
@@ -54,7 +54,18 @@ def test_other_settings_explain_other_errors(clone: Path) -> None:
     report(clone, 0.05, 0.08)
     text = (clone / "params.yaml").read_text()
     (clone / "params.yaml").write_text(text.replace("seed: 0", "seed: 1"))
-    assert len(summary(clone)) == 3
+    assert not any("processor" in line for line in summary(clone))
+
+
+def test_settings_and_errors_that_changed_since_the_last_commit_are_listed(clone: Path) -> None:
+    (clone / "dvc.yaml").write_text("metrics: [reports/metrics.json]\n")
+    report(clone, 0.05, 0.08)
+    text = (clone / "params.yaml").read_text()
+    (clone / "params.yaml").write_text(text.replace("seed: 0", "seed: 1"))
+    changed = [line.split() for line in summary(clone)[3:]]
+    assert ["seed", "0", "1"] in changed
+    assert ["ten_crop.top1_error", "0.06", "0.08", "0.02"] in changed
+    assert not any("center.top1_error" in words for words in changed)
 
 
 def test_nothing_is_compared_before_the_first_commit(clone: Path) -> None:
