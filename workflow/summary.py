@@ -24,8 +24,8 @@ def main() -> None:
             say(f"\nsince the last commit (dvc {kind} diff):\n{table}")
     if changes["metrics"] and not changed_code() and git("ls-tree", "HEAD", "--", str(paths.METRICS)):
         say(
-            "\nCode and settings are those of the last commit. If its report was made with them, then most likely on another kind "
-            "of processor, which adds floating-point numbers in another order; see docs/design.md."
+            "\nCode and settings are those of the last commit. If its report was made with them, then most likely on another "
+            "kind of processor, which adds floating-point numbers in another order; see docs/design.md."
         )
 
 
