@@ -7,13 +7,14 @@ from stages.command import run
 
 
 def main() -> None:
-    """Write the errors and, for the report, predictions, tables, kernels, samples and their nearest training images."""
+    """Write the errors and, for the report, predictions, tables, kernels, and images with what the net makes of them."""
     # Imported here, as params.yaml is checked first and torch takes seconds.
     import torch
 
     from alexnet.evaluate import results
     from alexnet.evaluate.evaluation import Runner, evaluate
     from alexnet.evaluate.features import write_nearest
+    from alexnet.evaluate.inside import write_inside
     from alexnet.files.card import Card
     from alexnet.files.whole import write_json
     from alexnet.input.loader import thread_count
@@ -34,6 +35,7 @@ def main() -> None:
     errors = results.metrics(evaluation, len(card.classes))
     results.write(paths.EVALUATION, evaluation, net, test, card)
     write_nearest(paths.EVALUATION, net, train, test, runner)
+    write_inside(paths.EVALUATION, net, test, runner)
     write_json(paths.METRICS, errors)
     crops = "ten crops" if card.flip else "five crops"
     top1 = errors["center"]["top1_error"], errors["ten_crop"]["top1_error"]

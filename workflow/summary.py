@@ -1,6 +1,7 @@
-"""Print the test errors and where the report is, at the end of `make repro`."""
+"""Print the test errors, what changed since the last commit, and where the report is, at the end of `make repro`."""
 
-import json
+import subprocess
+import sys
 
 from alexnet.files.whole import read_json
 from alexnet.output import say
@@ -10,26 +11,28 @@ from stages.provenance import changed_code, git
 
 
 def main() -> None:
-    """Print three lines, and a fourth if the same code and settings gave other errors than the committed report has."""
+    """Print three lines, then the settings and errors that changed since the last commit, and why if nothing else changed."""
     errors = read_json(paths.METRICS)
     # If a mirrored image is not of its class, the ten crops are five.
     crops = {"center": "centre crop", "ten_crop": "ten crops" if read_json(paths.CARD)["flip"] else "five crops"}
     for name, words in crops.items():
         say(f"{words:>12}: top-1 error {errors[name]['top1_error']:.2%}, top-5 error {errors[name]['top5_error']:.2%}")
     say(f"      report: {paths.PAGE} and {paths.SUMMARY}; `make ui` shows the runs in MLflow")
-    if changed_code():
-        return
-    committed = errors | json.loads(git("show", f"HEAD:{paths.METRICS}") or "{}")
-    differences = [
-        f"{words} {errors[name]['top1_error']:.2%} instead of {committed[name]['top1_error']:.2%}"
-        for name, words in crops.items()
-        if errors[name]["top1_error"] != committed[name]["top1_error"]
-    ]
-    if differences:
+    changes = {kind: _diff(kind) for kind in ("params", "metrics")}
+    for kind, table in changes.items():
+        if table:
+            say(f"\nsince the last commit (dvc {kind} diff):\n{table}")
+    if changes["metrics"] and not changed_code() and git("ls-tree", "HEAD", "--", str(paths.METRICS)):
         say(
-            f"The committed report has other errors: {', '.join(differences)}. Most likely it was made on another kind of "
-            "processor, which adds floating-point numbers in another order; see docs/design.md."
+            "\nCode and settings are those of the last commit. If its report was made with them, then most likely on another "
+            "kind of processor, which adds floating-point numbers in another order; see docs/design.md."
         )
+
+
+def _diff(kind: str) -> str:
+    """What DVC prints of params or metrics that changed since the last commit; empty if none did, or before the first commit."""
+    command = [sys.executable, "-m", "dvc", kind, "diff", "--no-path"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -44,9 +44,14 @@ def features(part: nn.Sequential, images: Tensor, card: Card) -> Tensor:
 
     ``images``: (N, 3, size, size) centred and scaled. Maps are flattened.
     """
-    centre = next(views(F.pad(images, 4 * [card.crop_padding]), card.crop_size, card.flip))
-    outputs: Tensor = part(centre.contiguous(memory_format=torch.channels_last))
+    outputs: Tensor = part(centre(images, card))
     return outputs.flatten(1)
+
+
+def centre(images: Tensor, card: Card) -> Tensor:
+    """The centre crops of ``images``, (N, 3, size, size) centred and scaled: (N, 3, crop_size, crop_size), channels last."""
+    crop = next(views(F.pad(images, 4 * [card.crop_padding]), card.crop_size, card.flip))
+    return crop.contiguous(memory_format=torch.channels_last)
 
 
 def nearest(vectors: NDArray[Any], query: NDArray[np.float32], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

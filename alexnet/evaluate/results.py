@@ -17,6 +17,8 @@ from alexnet.models.network import Network
 
 SAMPLES = 8
 """Test images shown with their first guesses, as in the paper's figure 4."""
+MISTAKES = 8
+"""Wrong ones shown the same way."""
 
 
 def metrics(evaluation: Evaluation, classes: int) -> dict[str, Any]:
@@ -35,12 +37,13 @@ def metrics(evaluation: Evaluation, classes: int) -> dict[str, Any]:
 
 
 def write(folder: Path, evaluation: Evaluation, net: Network, shards: Shards, card: Card) -> None:
-    """Write the predictions, the tables by class, the first layer's kernels and some samples into ``folder``."""
+    """Write the predictions, the tables by class, the first layer's kernels, samples and mistakes into ``folder``."""
     write_tables(folder, evaluation, card.classes, {"row": shards.rows})
     kernels = dict(net.named_parameters())["conv1.weight"].detach().cpu().numpy()
     with whole_file(folder / "kernels.npy") as file:
         np.save(file, np.ascontiguousarray(kernels))
-    _write_samples(folder, evaluation, shards, np.array(card.classes))
+    for kind, images in (("sample", spread(len(shards), SAMPLES)), ("mistake", surest_mistakes(evaluation))):
+        _write_guesses(folder / kind, images, evaluation, shards, np.array(card.classes))
 
 
 def write_tables(folder: Path, evaluation: Evaluation, classes: list[str], images: dict[str, Any]) -> None:
@@ -93,12 +96,27 @@ def spread(images: int, most: int) -> NDArray[np.int64]:
     return np.linspace(0, images - 1, min(most, images)).round().astype(np.int64)
 
 
-def _write_samples(folder: Path, evaluation: Evaluation, shards: Shards, names: np.ndarray) -> None:
-    samples = []
-    for number, image in enumerate(spread(len(shards), SAMPLES).tolist()):
-        file = f"sample-{number}.jpg"
-        write_bytes(folder / file, bytes(shards.jpeg(image)))
+def surest_mistakes(evaluation: Evaluation) -> NDArray[np.int64]:
+    """The wrong images of whose class the ten crops were most certain, the surest first; ties in the images' order."""
+    wrong = np.flatnonzero(evaluation.ten_crop["rank"] > 1)
+    order = np.argsort(-evaluation.ten_crop["probability"].to_numpy()[wrong], kind="stable")
+    return wrong[order[:MISTAKES]]
+
+
+def _write_guesses(path: Path, images: NDArray[np.int64], evaluation: Evaluation, shards: Shards, names: np.ndarray) -> None:
+    """Write the images as ``PATH-N.jpg``, and ``PATHs.json``, which says what they are and what the net took them for."""
+    described = []
+    for number, image in enumerate(images.tolist()):
+        file = f"{path.name}-{number}.jpg"
+        write_bytes(path.with_name(file), bytes(shards.jpeg(image)))
         guesses = zip(evaluation.top[image], evaluation.top_probability[image], strict=True)
-        top = [{"class": str(names[label]), "probability": float(likely)} for label, likely in guesses]
-        samples.append({"file": file, "actual": str(names[evaluation.actual[image]]), "top": top})
-    write_json(folder / "samples.json", samples)
+        described.append(
+            {
+                "file": file,
+                "actual": str(names[evaluation.actual[image]]),
+                "row": int(shards.rows[image]),
+                "rank_of_actual": int(evaluation.ten_crop["rank"][image]),
+                "top": [{"class": str(names[label]), "probability": float(likely)} for label, likely in guesses],
+            }
+        )
+    write_json(path.with_name(f"{path.name}s.json"), described)

@@ -5,16 +5,21 @@ nothing depends on the fonts of this machine and nothing overlaps on another.
 """
 
 import re
+import unicodedata
 import warnings
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from io import StringIO
+from itertools import accumulate
 from typing import Any
 
 import matplotlib
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import ImageFont
 
 from alexnet.report.theme import INK, MUTED, RULE, SURFACE
 
@@ -73,5 +78,16 @@ def svg(figure: Figure) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """``text`` in at most ``most`` characters, ending in an ellipsis if cut."""
-    return text if len(text) <= most else text[: most - 1].rstrip(" ,") + "…"
+    """``text``, at most as wide as ``most`` digits of DejaVu Sans, ending in an ellipsis if cut."""
+    widths = list(accumulate(map(_width, text)))
+    if not widths or widths[-1] <= most:
+        return text
+    return text[: bisect_right(widths, most - _width("…"))].rstrip(" ,") + "…"
+
+
+@cache
+def _width(character: str) -> float:
+    """In digits. What DejaVu Sans lacks, as Chinese, is a square in other fonts."""
+    font = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", 100)
+    square = unicodedata.east_asian_width(character) in "WF"
+    return (100 if square else font.getlength(character)) / font.getlength("0")

@@ -1,4 +1,4 @@
-"""What the report reads: card, curves, errors, predictions, kernels, eigenbasis."""
+"""What the report reads: card, curves, errors, kernels, eigenbasis, images and what the net makes of them."""
 
 import csv
 from collections.abc import Iterator
@@ -10,6 +10,8 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, TypeAdapter
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
 from alexnet.errors import UserError
 from alexnet.files.card import Card
@@ -18,22 +20,11 @@ from alexnet.files.whole import read_json
 from alexnet.names import printable
 
 Entry = TypeVar("Entry")
+Shown = TypeVar("Shown", bound="Picture")
 Name = Annotated[str, AfterValidator(printable)]
 """Of a class, as it can be shown."""
 Share = Annotated[float, BeforeValidator(lambda text: text or "nan")]
 """A fraction of 1; NaN if the cell is empty."""
-
-
-class Prediction(BaseModel):
-    """One test image: its manifest row, true class, and what the net made of its crops."""
-
-    row: int
-    actual: Name
-    predicted: Name
-    rank_of_actual: int
-    """1 if the true class came first."""
-    probability: float
-    """Of the predicted class."""
 
 
 class ClassErrors(BaseModel):
@@ -53,12 +44,47 @@ class Guess(BaseModel):
     probability: float
 
 
-class Sample(BaseModel):
-    """A test image and its most probable classes, the first one first."""
+class Picture(BaseModel):
+    """An image and its class."""
 
     jpeg: bytes
     actual: Name
+    row: int
+    """Of the manifest."""
+
+
+class Sample(Picture):
+    """A test image and its most probable classes, the first one first."""
+
+    rank_of_actual: int
+    """1 if its class came first."""
     top: list[Guess]
+
+
+class Nearest(BaseModel):
+    """For each sample the training images that are nearest to it in what the net makes of them."""
+
+    layer: str
+    """Whose activations are compared."""
+    images: int
+    """Training images that were searched."""
+    of: int
+    """All training images."""
+    samples: list[list[Picture]]
+    """The nearest first."""
+
+
+class Layer(BaseModel):
+    """A layer with weights."""
+
+    name: str
+    parameters: int
+    macs: int
+    """Multiply-accumulates of one image's forward pass."""
+    input_values: int
+    """Numbers that one image puts in."""
+    output: list[int]
+    """The shape of what comes out for one image: maps, height and width, or units."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +103,14 @@ class ReportInputs:
     confusion: NDArray[np.int64]
     """(classes, classes): images of the row's class that were taken for the column's."""
     per_class: list[ClassErrors]
-    predictions: list[Prediction]
     samples: list[Sample]
+    nearest: Nearest
+    mistakes: list[Sample]
+    """Wrong test images, the one first of whose class the net was most certain."""
+    layers: list[Layer]
+    """In order."""
+    maps: dict[str, NDArray[np.float32]]
+    """By convolution, what the first sample causes behind its activation: (maps, height, width)."""
 
 
 def read_inputs(card: Path, curves: Path, metrics: Path, eigenbasis: Path, mean: Path, evaluation: Path) -> ReportInputs:
@@ -86,7 +118,7 @@ def read_inputs(card: Path, curves: Path, metrics: Path, eigenbasis: Path, mean:
 
     Raises ``UserError`` if a file is missing or damaged.
     """
-    read_card = Card.read(card)
+    read_card, layers = Card.read(card), _read_layers(evaluation / "layers.json")
     return ReportInputs(
         card=read_card.model_copy(update={"classes": [printable(name) for name in read_card.classes]}),
         metrics=read_json(metrics),
@@ -96,8 +128,11 @@ def read_inputs(card: Path, curves: Path, metrics: Path, eigenbasis: Path, mean:
         kernels=_read_array(evaluation / "kernels.npy"),
         confusion=_read_confusion(evaluation / "confusion.csv"),
         per_class=_read_rows(evaluation / "per_class.csv", ClassErrors),
-        predictions=_read_rows(evaluation / "predictions.csv", Prediction),
-        samples=_read_samples(evaluation / "samples.json"),
+        samples=_read_pictures(evaluation / "samples.json", Sample),
+        nearest=_read_nearest(evaluation / "nearest.json"),
+        mistakes=_read_pictures(evaluation / "mistakes.json", Sample),
+        layers=layers,
+        maps=_read_maps(evaluation / "maps.safetensors", [layer.name for layer in layers]),
     )
 
 
@@ -108,7 +143,7 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing; run `dvc repro` to make it") from None
-    except (ValueError, KeyError, TypeError, EOFError) as error:
+    except (ValueError, KeyError, TypeError, EOFError, SafetensorError) as error:
         why = str(error).splitlines()[0]
         raise UserError(f"{path} is damaged ({why}); run `dvc repro` to make it again") from None
 
@@ -140,7 +175,28 @@ def _read_confusion(path: Path) -> NDArray[np.int64]:
         return counts
 
 
-def _read_samples(path: Path) -> list[Sample]:
-    described = read_json(path)
+def _read_layers(path: Path) -> list[Layer]:
     with _reading(path):
-        return [Sample(**entry, jpeg=path.with_name(entry["file"]).read_bytes()) for entry in described]
+        return TypeAdapter(list[Layer]).validate_python(read_json(path))
+
+
+def _read_maps(path: Path, order: list[str]) -> dict[str, NDArray[np.float32]]:
+    with _reading(path):
+        maps = load(path.read_bytes())
+        return {name: maps[name] for name in sorted(maps, key=order.index)}
+
+
+def _read_pictures(path: Path, kind: type[Shown]) -> list[Shown]:
+    with _reading(path):
+        return [_picture(path, entry, kind) for entry in read_json(path)]
+
+
+def _read_nearest(path: Path) -> Nearest:
+    with _reading(path):
+        content = read_json(path)
+        found = [[_picture(path, entry, Picture) for entry in sample["nearest"]] for sample in content["samples"]]
+        return Nearest.model_validate(content | {"samples": found})
+
+
+def _picture(beside: Path, entry: dict[str, Any], kind: type[Shown]) -> Shown:
+    return kind.model_validate(entry | {"jpeg": beside.with_name(entry["file"]).read_bytes()})

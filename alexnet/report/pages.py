@@ -1,15 +1,11 @@
 """The two pages of the report, from their templates: a README for GitHub and one HTML file that needs nothing beside it."""
 
-import json
 import os
-import re
 from base64 import b64encode
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from alexnet.config.nets import NETS
@@ -17,15 +13,16 @@ from alexnet.config.sources import SOURCES
 from alexnet.files.whole import write_bytes, write_text
 from alexnet.input.colors import noise_lengths
 from alexnet.report import figures, pictures, theme, words
-from alexnet.report.canvas import shortened
-from alexnet.report.inputs import ReportInputs, Sample
-from alexnet.report.tables import confused_pairs, interval, surest_mistakes, worst_and_best
+from alexnet.report.drawings import DRAWS, draw
+from alexnet.report.environment import environment
+from alexnet.report.inputs import ReportInputs
+from alexnet.report.tables import confused_pairs, interval, worst_and_best
 
 WHOLE_TABLE = 50
 """The per-class table shows all classes up to this number; beyond, the worst and the best."""
 ENDS = 10
-DRAWS = 7
-MISTAKES = 5
+SMOOTH = 0.2
+"""Kernels whose neighbouring weights correlate less than this are called noise."""
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 
 
@@ -47,32 +44,11 @@ def write_report(inputs: ReportInputs, summary: Path, page: Path, folder: Path) 
     write_text(summary, readme)
 
 
-def draw(inputs: ReportInputs) -> dict[str, str | bytes]:
-    """All pictures by file name: drawings as SVG text, the others as the bytes of their files."""
-    basis, card = inputs.eigenbasis, inputs.card
-    drawn: dict[str, str | bytes] = {
-        "loss.svg": figures.loss_curve(inputs.curves),
-        "error.svg": figures.error_curve(inputs.curves),
-        "confusion.svg": figures.confusion_matrix(inputs.confusion, card.classes),
-        "eigenbasis.svg": figures.eigen_gradients(basis.mean, basis.eigenvalues, basis.eigenvectors),
-        "kernels.png": pictures.kernels_png(inputs.kernels, card.settings["towers"] or 1),
-        "mean.jpg": pictures.mean_jpeg(inputs.mean, card.settings["mean"]),
-    }
-    for index, sample in enumerate(inputs.samples):
-        drawn[f"sample-{index}.svg"] = _draw_sample(sample)
-    alphas = pictures.noise_alphas(card.settings["color_noise"], DRAWS)
-    if alphas.any() and inputs.samples:
-        lengths = noise_lengths(np.array(basis.eigenvalues), card.settings["color_noise_scale"])
-        noisy = pictures.noisy_jpegs(inputs.samples[0].jpeg, alphas, lengths, basis.eigenvectors)
-        drawn |= {f"noise-{index}.jpg": jpeg for index, jpeg in enumerate(noisy)}
-    return drawn
-
-
 def render(inputs: ReportInputs, drawn: dict[str, str | bytes], folder: Path) -> tuple[str, str]:
     """The README, which names its pictures in ``folder``, and the HTML page, which holds them."""
-    facts, environment = gather(inputs, drawn), _environment()
-    readme = environment.get_template("README.md").render(facts, path=folder.as_posix())
-    html = environment.get_template("index.html").render(facts, picture=lambda name, alt: _inline(name, drawn[name], alt))
+    facts = gather(inputs, drawn)
+    readme = environment().get_template("README.md").render(facts, path=folder.as_posix())
+    html = environment().get_template("index.html").render(facts, picture=lambda name, alt: _inline(name, drawn[name], alt))
     return readme, html
 
 
@@ -107,8 +83,15 @@ def gather(inputs: ReportInputs, drawn: dict[str, str | bytes]) -> dict[str, Any
         "named": len(card.classes) <= figures.NAMED,
         "groups": figures.GROUPS,
         "pairs": confused_pairs(inputs.confusion, card.classes, ENDS),
-        "mistakes": surest_mistakes(inputs.predictions, MISTAKES),
+        "mistakes": inputs.mistakes,
+        "nearest": inputs.nearest,
+        "maps": {name: maps.shape for name, maps in inputs.maps.items()},
+        "most_maps": pictures.MAPS,
+        "layers": inputs.layers,
         "kernels": inputs.kernels.shape,
+        "smoothness": words.smoothness(inputs.kernels),
+        "smooth": SMOOTH,
+        "steps": words.steps(card),
         "basis": basis,
         "shares": [value / variance for value in basis.eigenvalues],
         "samples": inputs.samples,
@@ -132,39 +115,6 @@ def _settings_of_the_images(inputs: ReportInputs) -> dict[str, Any]:
     source, _, name = inputs.card.data.source.partition("/")
     known = {"data.source": source} | ({"data.name": name} if name else {}) | {"preprocess.size": inputs.card.size}
     return known if quality is None else known | {"preprocess.quality": quality}
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("alexnet.report"),
-        autoescape=select_autoescape(["html", "svg"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "percent": lambda fraction: f"{100 * fraction:.1f}\u00a0%",
-        "grouped": lambda number: f"{number:,}".replace(",", "\u202f"),
-        "short": lambda number: f"{number:.3g}",
-        "signed": lambda number: f"{number:+.2f}".replace("-", "−"),
-        "setting": lambda value: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False).replace('"', ""),
-        "md": _markdown,
-        "shortened": shortened,
-    }
-    return environment
-
-
-def _markdown(text: object) -> str:
-    # GitHub reads what is between two dollars as a formula, which a backslash does not prevent and this does.
-    return re.sub(r"([\\`*_\[\]<>|~#&])", r"\\\1", str(text)).replace("$", "<span>$</span>")
-
-
-def _draw_sample(sample: Sample) -> str:
-    picture, kind = pictures.magnified(sample.jpeg)
-    template = _environment().get_template("sample.svg")
-    return template.render(sample=sample, picture=b64encode(picture).decode(), kind=kind, theme=theme).rstrip()
 
 
 def _inline(name: str, content: str | bytes, alt: str) -> Markup:

@@ -1,4 +1,4 @@
-"""The pictures made of pixels: conv1 kernels, mean, colour noise, small images magnified, as the bytes of PNG and JPEG files."""
+"""The pictures made of pixels, as the bytes of PNG and JPEG files: kernels, maps, mean, colour noise, small and large images."""
 
 from io import BytesIO
 from typing import Any
@@ -11,8 +11,12 @@ from alexnet.input.colors import mean_of
 
 KERNEL_SIDE = 66
 """Kernels are enlarged to about this many pixels."""
-KERNEL_GAP = 8
-"""Pixels between kernels; three times as many between the towers."""
+GAP = 8
+"""Pixels between kernels and between maps; three times as many between the towers' kernels."""
+MAPS = 36
+"""Of a layer, that are shown."""
+MAP_SIDE = 55
+"""Smaller maps are enlarged to about this many pixels."""
 PICTURE_SIDE = 256
 """Smaller images are enlarged to about this many pixels."""
 NOISE_SIDE = 200
@@ -28,21 +32,21 @@ def kernels_png(kernels: NDArray[np.float32], towers: int) -> bytes:
     the kernels is transparent.
     """
     limit = float(np.quantile(np.abs(kernels), 0.995)) or 1.0
-    shades = np.rint(np.clip(kernels / limit * 127.5 + 127.5, 0, 255)).astype(np.uint8)
-    columns = 16 if len(kernels) > 64 else 8
-    of_tower = -(-len(kernels) // towers)
-    rows = -(-of_tower // columns)
-    side = kernels.shape[-1] * _zoom(kernels.shape[-1], KERNEL_SIDE)
-    pitch = side + KERNEL_GAP
-    height = towers * rows * pitch - KERNEL_GAP + 2 * KERNEL_GAP * (towers - 1)
-    canvas = np.zeros((height, columns * pitch - KERNEL_GAP, 4), np.uint8)
-    for index, kernel in enumerate(shades):
-        tower, place = divmod(index, of_tower)
-        row, column = divmod(place, columns)
-        top, left = (tower * rows + row) * pitch + 2 * KERNEL_GAP * tower, column * pitch
-        canvas[top : top + side, left : left + side, :3] = _enlarged(kernel.transpose(1, 2, 0), KERNEL_SIDE)
-        canvas[top : top + side, left : left + side, 3] = 255
-    return _png(canvas)
+    shades = _shades(kernels / limit * 127.5 + 127.5).transpose(0, 2, 3, 1)
+    return _png(_sheet(shades, 16 if len(kernels) > 64 else 8, KERNEL_SIDE, towers))
+
+
+def maps_png(maps: NDArray[np.float32]) -> bytes:
+    """The up to ``MAPS`` of the maps (count, side, side) with the largest mean, in their order, in rows of 6.
+
+    Black is the least value of all maps, white the largest, where 0.5 % saturate. Enlarged by whole pixels; what lies between
+    the maps is transparent.
+    """
+    low, high = float(maps.min()), float(np.quantile(maps, 0.995))
+    strongest = np.sort(np.argsort(-maps.mean(axis=(1, 2)), kind="stable")[:MAPS])
+    # 52 shades look like 256 and take a quarter of the bytes.
+    shades = _shades(np.rint(np.clip((maps[strongest] - low) / ((high - low) or 1.0), 0, 1) * 51) * 5)
+    return _png(_sheet(shades[..., None].repeat(3, axis=3), 6, MAP_SIDE, towers=1))
 
 
 def mean_jpeg(mean: NDArray[np.float32], setting: str) -> bytes:
@@ -59,6 +63,23 @@ def magnified(jpeg: bytes) -> tuple[bytes, str]:
         if _zoom(max(image.size), PICTURE_SIDE) == 1:
             return jpeg, "image/jpeg"
         return _png(_enlarged(np.asarray(image.convert("RGB")), PICTURE_SIDE)), "image/png"
+
+
+def thumbnail(jpeg: bytes, side: int) -> bytes:
+    """The JPEG of a square image, brought down to ``side`` pixels if it is larger."""
+    with Image.open(BytesIO(jpeg)) as image:
+        if image.width <= side:
+            return jpeg
+        small = image.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+        return _jpeg(np.asarray(small, dtype=np.float64), quality=80)
+
+
+def centre_jpeg(jpeg: bytes, side: int) -> bytes:
+    """The central crop of ``side`` pixels of a square image, black where it reaches beyond it; enlarged if small."""
+    with Image.open(BytesIO(jpeg)) as image:
+        start = (image.width - side) // 2
+        crop = image.convert("RGB").crop((start, start, start + side, start + side))
+    return _jpeg(_enlarged(np.asarray(crop, dtype=np.float64), PICTURE_SIDE))
 
 
 def jpeg_quality(jpeg: bytes) -> int | None:
@@ -87,6 +108,27 @@ def noisy_jpegs(
     return [_jpeg(pixels)] + [_jpeg(pixels + shift) for shift in alphas * lengths @ np.asarray(vectors).T]
 
 
+def _shades(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    shades: NDArray[np.uint8] = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+    return shades
+
+
+def _sheet(tiles: NDArray[np.uint8], columns: int, wanted: int, towers: int) -> NDArray[np.uint8]:
+    """The tiles (count, side, side, 3), enlarged, in rows of ``columns``, each tower's starting a new row: RGBA."""
+    of_tower = -(-len(tiles) // towers)
+    rows = -(-of_tower // columns)
+    side = tiles.shape[1] * _zoom(tiles.shape[1], wanted)
+    pitch = side + GAP
+    canvas = np.zeros((towers * rows * pitch - GAP + 2 * GAP * (towers - 1), columns * pitch - GAP, 4), np.uint8)
+    for index, tile in enumerate(tiles):
+        tower, place = divmod(index, of_tower)
+        row, column = divmod(place, columns)
+        top, left = (tower * rows + row) * pitch + 2 * GAP * tower, column * pitch
+        canvas[top : top + side, left : left + side, :3] = _enlarged(tile, wanted)
+        canvas[top : top + side, left : left + side, 3] = 255
+    return canvas
+
+
 def _zoom(side: int, wanted: int) -> int:
     return max(1, round(wanted / side))
 
@@ -113,7 +155,7 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-def _jpeg(pixels: NDArray[np.floating]) -> bytes:
+def _jpeg(pixels: NDArray[np.floating], quality: int = 92) -> bytes:
     file = BytesIO()
-    Image.fromarray(np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)).save(file, format="JPEG", quality=92, subsampling=0)
+    Image.fromarray(_shades(pixels)).save(file, format="JPEG", quality=quality, subsampling=0, optimize=True)
     return file.getvalue()

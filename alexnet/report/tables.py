@@ -1,4 +1,4 @@
-"""The contents of tables: confidence intervals, best and worst classes, confused pairs, surest mistakes."""
+"""The contents of tables: confidence intervals, best and worst classes, confused pairs."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet.report.inputs import ClassErrors, Prediction
+from alexnet.report.inputs import ClassErrors
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,3 @@ def confused_pairs(confusion: NDArray[np.int64], names: list[str], most: int) ->
             share = count / int(confusion[actual].sum())
             pairs.append(Pair(names[actual], names[predicted], count, share))
     return pairs
-
-
-def surest_mistakes(predictions: list[Prediction], most: int) -> list[Prediction]:
-    """The ``most`` wrong predictions with the highest probability, highest first."""
-    wrong = [entry for entry in predictions if entry.rank_of_actual != 1]
-    return sorted(wrong, key=lambda entry: (-entry.probability, entry.row))[:most]

@@ -1,6 +1,12 @@
 """What the report says of a training: departures from the paper, what it does to its images."""
 
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
 from alexnet.files.card import Card
+from alexnet.report.inputs import Picture
 
 DEPARTURES = {
     ("activation", "tanh"): "tanh units",
@@ -27,6 +33,25 @@ def disturbances(card: Card) -> str:
         "colour noise": card.settings["color_noise"] > 0,
     }
     return listed([words for words, holds in shaken.items() if holds])
+
+
+def other_classes(query: Picture, nearest: list[Picture]) -> str:
+    """The classes of ``nearest`` that are not the query's, each with its number of images; empty if there is none."""
+    counts = Counter(picture.actual for picture in nearest if picture.actual != query.actual)
+    return ", ".join(f"{count} × {name}" for name, count in counts.items())
+
+
+def smoothness(kernels: NDArray[np.float32]) -> float:
+    """The correlation between neighbouring weights of the kernels (count, 3, side, side): 0 for random numbers, at most 1."""
+    values = kernels.astype(np.float64)
+    across, down = values[..., 1:] * values[..., :-1], values[..., 1:, :] * values[..., :-1, :]
+    return float((across.mean() + down.mean()) / 2 / ((values**2).mean() or 1.0))
+
+
+def steps(card: Card) -> int:
+    """Batches of the training up to the kept epoch."""
+    batch: int = card.settings["batch_size"]
+    return card.epoch * -(-card.data.images["train"] // batch)
 
 
 def margin(card: Card) -> int:

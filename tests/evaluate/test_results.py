@@ -137,3 +137,12 @@ def test_the_files_tell_what_the_metrics_tell(
         likely = [guess["probability"] for guess in sample["top"]]
         assert likely == sorted(likely, reverse=True)
         assert len(likely) == 5
+    wrong = predictions[predictions["rank_of_actual"] > 1].sort_values(["probability", "row"], ascending=[False, True])[:8]
+    mistakes = json.loads((tmp_path / "mistakes.json").read_text())
+    for mistake, (_, expected) in zip(mistakes, wrong.iterrows(), strict=True):
+        assert [mistake[key] for key in ("row", "actual", "rank_of_actual")] == list(
+            expected[["row", "actual", "rank_of_actual"]]
+        )
+        assert mistake["top"][0] == {"class": expected["predicted"], "probability": pytest.approx(expected["probability"])}
+        image = shards.rows.tolist().index(mistake["row"])
+        assert (tmp_path / mistake["file"]).read_bytes() == bytes(shards.jpeg(image))

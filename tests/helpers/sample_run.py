@@ -1,47 +1,41 @@
 """The files that a run leaves, made in a second: real digits and photographs, a logistic regression's real predictions."""
 
 import csv
-import json
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from helpers.nets import meta_net, settings_of
+from helpers.sample_images import Pictures, Predicted, dump, photos
 from numpy.typing import NDArray
-from PIL import Image
-from sklearn.datasets import load_digits, load_sample_images
+from safetensors.numpy import save_file
+from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from alexnet.config.nets import NETS
 from alexnet.config.training import Training
 from alexnet.files.card import FORMAT
 from alexnet.input.colors import scale_of
+from alexnet.models.costs import costs
+from alexnet.models.network import Network, dry_run
 from alexnet.train.fingerprint import numeric_settings
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """What a test found, with probabilities (images, classes)."""
-
-    names: list[str]
-    """Of the classes."""
-    actual: NDArray[Any]
-    """The label of each image."""
-    center: NDArray[Any]
-    """Of the centre crop."""
-    average: NDArray[Any]
-    """Of all crops."""
-    pictures: NDArray[Any]
-    """(pictures, 8, 8), 0..16; there may be fewer than images."""
+def long_name(label: int) -> str:
+    """Of a class, with characters that pages must escape."""
+    return f"n{label:08d} long-named, common | class <{label}>"
 
 
-def write_run(root: Path, model: str = "alexnet", classes: int = 10, long_names: bool = False, **changes: Any) -> None:
+def write_run(root: Path, model: str = "alexnet", classes: int = 10, name: Callable[[int], str] = str, **changes: Any) -> None:
     """Write all inputs of the report under ``root``, in the places that ``stages.paths`` names.
 
     The settings are those of the net's recipe, or params.yaml's, on digits for 12 epochs, with ``changes`` by dotted keys.
+    ``name`` of each label is its class.
     """
     settings = settings_of(NETS[model].recipe, **{"data.source": "digits", "epochs": 12, "color_noise": 0.1} | changes)
     size, epochs = settings["preprocess"]["size"], settings["epochs"]
@@ -49,16 +43,18 @@ def write_run(root: Path, model: str = "alexnet", classes: int = 10, long_names:
     evaluation = root / "data/evaluation"
     for folder in (evaluation, root / "models", root / "reports"):
         folder.mkdir(parents=True, exist_ok=True)
-    names = [f"n{label:08d} long-named, common | class <{label}>" if long_names else str(label) for label in range(classes)]
+    names = [name(label) for label in range(classes)]
     predicted = Predicted(names, *(_digits() if classes == 10 else _crowd(classes, rng)))
-    photos = _photos()
-    basis = _write_colors(root, photos, size)
-    _write_predictions(evaluation, predicted)
-    _write_samples(evaluation, predicted, photos, rng, settings["preprocess"])
+    basis = _write_colors(root, size)
+    _write_tables(evaluation, predicted)
+    Pictures(evaluation, predicted, rng, settings["preprocess"]).write()
+    layers = _layers(model, classes, settings["crop_size"])
+    dump(evaluation / "layers.json", layers)
+    save_file(_maps(layers, rng), evaluation / "maps.safetensors")
     count, _, side, _ = meta_net(model).get_parameter("conv1.weight").shape
-    np.save(evaluation / "kernels.npy", _kernels(photos, rng, count, side))
+    np.save(evaluation / "kernels.npy", _kernels(rng, count, side))
     errors = {"center": _errors(predicted.actual, predicted.center), "ten_crop": _errors(predicted.actual, predicted.average)}
-    _dump(root / "reports/metrics.json", errors | {"images": len(predicted.actual), "classes": classes})
+    dump(root / "reports/metrics.json", errors | {"images": len(predicted.actual), "classes": classes})
     _write_curves(root / "reports/train.csv", settings, rng)
     card = {
         "format": FORMAT,
@@ -82,12 +78,7 @@ def write_run(root: Path, model: str = "alexnet", classes: int = 10, long_names:
         "parameters": 56_868_224 + 4097 * classes,
         "sha256": "0f4c8a1b2d3e5f67" * 4,
     }
-    _dump(root / "models/alexnet.json", card)
-
-
-@cache
-def _photos() -> list[NDArray[Any]]:
-    return [np.asarray(photo) for photo in load_sample_images().images]
+    dump(root / "models/alexnet.json", card)
 
 
 @cache
@@ -119,16 +110,9 @@ def _errors(actual: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, floa
     }
 
 
-def _write_predictions(folder: Path, predicted: Predicted) -> None:
+def _write_tables(folder: Path, predicted: Predicted) -> None:
     names, actual, center, average = predicted.names, predicted.actual, predicted.center, predicted.average
-    first, center_first = average.argmax(1), center.argmax(1)
-    ranks = 1 + (average > average[np.arange(len(actual)), actual][:, None]).sum(1)
-    rows = [
-        [1000 + row, names[actual[row]], names[first[row]], names[center_first[row]], ranks[row], average[row, first[row]]]
-        for row in range(len(actual))
-    ]
-    header = ["row", "actual", "predicted", "center_predicted", "rank_of_actual", "probability"]
-    _table(folder / "predictions.csv", header, rows)
+    first = average.argmax(1)
     confusion = np.zeros((len(names), len(names)), int)
     np.add.at(confusion, (actual, first), 1)
     _table(
@@ -142,29 +126,25 @@ def _write_predictions(folder: Path, predicted: Predicted) -> None:
     _table(folder / "per_class.csv", ["class", "images", "center_top1_error", "top1_error", "top5_error"], per_class)
 
 
-def _write_samples(
-    folder: Path, predicted: Predicted, photos: list[NDArray[Any]], rng: np.random.Generator, preprocess: dict[str, Any]
-) -> None:
-    names, actual, average, pictures = predicted.names, predicted.actual, predicted.average, predicted.pictures
-    wrong = np.flatnonzero(average.argmax(1) != actual)
-    shown = np.unique(np.concatenate([wrong[:1], np.arange(min(8, len(actual)))]))[:8]
-    described = []
-    for index, row in enumerate(shown):
-        ink = np.kron(pictures[row % len(pictures)] / 16, np.ones((24, 24)))
-        photo = photos[index % 2]
-        top, left = rng.integers(0, [photo.shape[0] - 256, photo.shape[1] - 256])
-        patch = photo[top : top + 256, left : left + 256].astype(float)
-        patch[32:224, 32:224] = np.abs(patch[32:224, 32:224] - 255 * 0.8 * ink[..., None])
-        image = Image.fromarray(patch.astype(np.uint8)).resize(2 * [preprocess["size"]])
-        image.save(folder / f"sample-{index}.jpg", quality=preprocess["quality"])
-        order = np.argsort(-average[row])[:5]
-        top_five = [{"class": names[label], "probability": float(average[row, label])} for label in order]
-        described.append({"file": f"sample-{index}.jpg", "actual": names[actual[row]], "top": top_five})
-    _dump(folder / "samples.json", described)
+@cache
+def _layers(model: str, classes: int, crop_size: int) -> list[dict[str, Any]]:
+    """The layers with weights, from shapes alone."""
+    net = meta_net(model, classes, crop_size=crop_size)
+    cost, values, layers = costs(net, crop_size), torch.empty(1, 3, crop_size, crop_size, device="meta"), []
+    for name, layer in net.named_children():
+        entering, values = values.numel(), dry_run(Network([(name, layer)]), values)
+        if name in cost:
+            layers.append({"name": name, **asdict(cost[name]), "input_values": entering, "output": list(values.shape[1:])})
+    return layers
 
 
-def _write_colors(root: Path, photos: list[NDArray[Any]], size: int) -> dict[str, Any]:
-    pixels = np.concatenate([photo.reshape(-1, 3) for photo in photos]).astype(float)
+def _maps(layers: list[dict[str, Any]], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
+    shapes = {layer["name"]: layer["output"] for layer in layers if len(layer["output"]) == 3}
+    return {name: np.maximum(rng.normal(size=shape), 0).astype(np.float32) for name, shape in shapes.items()}
+
+
+def _write_colors(root: Path, size: int) -> dict[str, Any]:
+    pixels = np.concatenate([photo.reshape(-1, 3) for photo in photos()]).astype(float)
     covariance = np.cov(pixels.T, bias=True)
     values, vectors = np.linalg.eigh(covariance)
     basis = {
@@ -175,15 +155,15 @@ def _write_colors(root: Path, photos: list[NDArray[Any]], size: int) -> dict[str
         "eigenvectors": vectors[:, ::-1].tolist(),
         "order": "RGB",
     }
-    _dump(root / "data/eigenbasis.json", basis)
-    mean = np.stack([photo[:size, :size] for photo in photos]).mean(0).transpose(2, 0, 1)
+    dump(root / "data/eigenbasis.json", basis)
+    mean = np.stack([photo[:size, :size] for photo in photos()]).mean(0).transpose(2, 0, 1)
     np.save(root / "data/mean.npy", mean.astype(np.float32))
     return basis
 
 
-def _kernels(photos: list[NDArray[Any]], rng: np.random.Generator, count: int, side: int) -> NDArray[np.float32]:
+def _kernels(rng: np.random.Generator, count: int, side: int) -> NDArray[np.float32]:
     corners = rng.integers(0, [400, 600], (count, 2))
-    cuts = [photos[i % 2][y : y + side, x : x + side] for i, (y, x) in enumerate(corners)]
+    cuts = [photos()[i % 2][y : y + side, x : x + side] for i, (y, x) in enumerate(corners)]
     patches = np.stack(cuts).transpose(0, 3, 1, 2) / 255
     kernels: NDArray[np.float32] = (0.2 * (patches - patches.mean(axis=(1, 2, 3), keepdims=True))).astype(np.float32)
     return kernels
@@ -205,7 +185,3 @@ def _write_curves(path: Path, settings: dict[str, Any], rng: np.random.Generator
 def _table(path: Path, header: list[str], rows: list[list[Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
-
-
-def _dump(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2), encoding="utf-8")

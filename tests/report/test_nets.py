@@ -16,7 +16,7 @@ from PIL import Image
 from alexnet.config.nets import NETS
 from alexnet.files.whole import read_json, write_json
 from alexnet.input.colors import color_axes
-from alexnet.report import pages, pictures
+from alexnet.report import drawings, pages, pictures
 
 
 class Sheet(NamedTuple):
@@ -49,7 +49,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
     """The pictures of a run, for tests of words alone."""
     root = tmp_path_factory.mktemp("drawn")
     write_run(root)
-    return pages.draw(read(root))
+    return drawings.draw(read(root))
 
 
 def texts(root: Path, drawn: Drawn, model: str = "alexnet", **changes: Any) -> tuple[str, str]:

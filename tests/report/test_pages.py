@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from helpers.making import report
 from helpers.page_reader import Page
-from helpers.sample_run import write_run
+from helpers.sample_run import long_name, write_run
 from PIL import Image
 
 from alexnet.errors import UserError
@@ -135,7 +135,7 @@ def test_source_without_flips_is_reported_as_five_crops(made: tuple[Page, str], 
 
 @pytest.mark.parametrize(("classes", "epochs"), [(2, 1), (30, 4), (1000, 90)])
 def test_any_number_of_classes_and_long_names_make_a_report(tmp_path: Path, classes: int, epochs: int) -> None:
-    write_run(tmp_path, classes=classes, epochs=epochs, long_names=True, color_noise=0.0)
+    write_run(tmp_path, classes=classes, epochs=epochs, name=long_name, color_noise=0.0)
     page, readme = report(tmp_path)
     assert page.open == []
     rows = [row for row in page.tables["classes"] if row[0] != "class"]
