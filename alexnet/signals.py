@@ -1,21 +1,28 @@
-"""Delay signals while something must not be interrupted."""
+"""Handle signals while something runs that must not be interrupted."""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 
 @contextmanager
-def signals_held_back() -> Iterator[list[int]]:
-    """Record SIGINT and SIGTERM instead of obeying them; yields the list of those received. Works in the main thread only."""
-    came: list[int] = []
+def signals_handled(handlers: Mapping[int, Callable[[int], None]]) -> Iterator[None]:
+    """Call ``handlers`` with the signals that come meanwhile. Works in the main thread only, and changes nothing elsewhere."""
     if threading.current_thread() is not threading.main_thread():
-        yield came
+        yield
         return
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, lambda number, _: handlers[number](number)) for number in handlers}
     try:
-        yield came
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def signals_held_back() -> Iterator[list[int]]:
+    """Record SIGINT and SIGTERM instead of obeying them; yields the list of those received."""
+    came: list[int] = []
+    with signals_handled({signal.SIGINT: came.append, signal.SIGTERM: came.append}):
+        yield came

@@ -26,7 +26,7 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
     """Run a stage as a command: check the repository and all of params.yaml, then call ``stage`` with its own part of it.
 
     A ``UserError`` is printed as its one line, and so is a system error, such as a full disk or too little memory (exit 2);
-    Ctrl-C as one word (exit 130).
+    Ctrl-C as one word, or what the ``KeyboardInterrupt`` says (exit 130).
     """
     lead = launcher.rank() == 0
     try:
@@ -50,9 +50,9 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
             raise
         complain("error: not enough memory; free some, or raise the limit of this shell (`ulimit -v`), and run this again")
         sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if lead:
-            complain("interrupted")
+            complain(str(stop) or "interrupted")
         sys.exit(130)
 
 

@@ -16,6 +16,7 @@ def main() -> None:
     from alexnet.evaluate.features import write_nearest
     from alexnet.evaluate.inside import write_inside
     from alexnet.files.card import Card
+    from alexnet.files.finished import mark_stored
     from alexnet.files.whole import write_json
     from alexnet.input.loader import thread_count
     from alexnet.input.shards import Shards
@@ -26,6 +27,7 @@ def main() -> None:
     from stages.provenance import run_name, run_of, run_tags
 
     card = Card.read(paths.CARD)
+    mark_stored(paths.main_repository() / paths.CHECKPOINTS, card.sha256)
     prepare_process(card.settings["threads"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net, mean = load_model(paths.MODEL, card)

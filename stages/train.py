@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from alexnet.pipeline.timing import StepTiming
     from alexnet.train.session import Session
     from alexnet.train.state import Epoch
+    from alexnet.train.stopping import Stopped
 
 
 class Params(Training):
@@ -48,6 +49,7 @@ def train(settings: Params, ranks: "Ranks") -> None:
     from alexnet.home import expanded
     from alexnet.input.shards import Shards
     from alexnet.train.session import Inputs, Session
+    from alexnet.train.stopping import Stopped
     from alexnet.train.trainer import Silent
 
     if settings.init_from:
@@ -60,12 +62,33 @@ def train(settings: Params, ranks: "Ranks") -> None:
     with session.checkpoint(paths.main_repository() / paths.CHECKPOINTS) as checkpoint:
         with ExitStack() as stack:
             lead = Lead(session, checkpoint.token, stack) if ranks.lead else None
-            history = session.trainer.fit(lead or Silent(), checkpoint)
+            try:
+                history = session.trainer.fit(lead or Silent(), checkpoint)
+            except Stopped as stop:
+                raise KeyboardInterrupt(farewell(stop, settings)) from None
             weights = session.engine.full_state_dict()
             if lead:
-                lead.save(weights, history)
+                sha256 = lead.save(weights, history)
         # Only now: Ctrl-C during the upload to MLflow ends the stage above, and DVC drops its outs.
-        checkpoint.clear()
+        if lead:
+            checkpoint.finish(sha256)
+
+
+def farewell(stop: "Stopped", settings: Training) -> str:
+    """Where a training was stopped, and how to go on, on one line."""
+    from alexnet.train.schedules import NEED_EPOCHS
+
+    done, steps = stop.state.epoch - 1, stop.state.steps
+    where = f"stopped after step {steps} of epoch {done + 1}" if steps else f"stopped after epoch {done}"
+    if not stop.saved:
+        return f"{where}, which could not be saved"
+    if settings.lr_schedule in NEED_EPOCHS:
+        fixed = f"lr_schedule: {settings.lr_schedule} plans its rates for epochs: {settings.epochs}"
+        return f"{where}; the same command goes on from there ({fixed}, so no model can be kept before)"
+    if steps or not done:
+        return f"{where}; the same command goes on from there"
+    command = "dvc exp run" if Path.cwd() == paths.main_repository().resolve() else "the same command with"
+    return f"{where}; {command} -S epochs={done} keeps this model, and the same command goes on"
 
 
 class Lead:
@@ -119,8 +142,8 @@ class Lead:
         self.run.metrics({name: value for name, value in asdict(figures).items() if name != "epoch"}, figures.epoch)
         self.progress.epoch(figures.epoch, figures.train_loss, figures.val_loss, figures.val_top1_error)
 
-    def save(self, weights: dict[str, Any], history: list["Epoch"]) -> None:
-        """Write the model and its card, and hand both to MLflow."""
+    def save(self, weights: dict[str, Any], history: list["Epoch"]) -> str:
+        """Write the model and its card, and hand both to MLflow. Returns the model's SHA-256."""
         from alexnet.models.saved import save_weights
 
         card = self.session.card(history, save_weights(paths.MODEL, weights, self.session.mean))
@@ -130,6 +153,7 @@ class Lead:
         if self.session.machine.log_model:
             example = bytes(self.session.trainer.images.val.jpeg(0))
             self.run.model(paths.MODEL, paths.CARD, card.model_dump(), example)
+        return card.sha256
 
 
 if __name__ == "__main__":

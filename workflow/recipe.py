@@ -184,6 +184,8 @@ def _word(value: Any) -> str:
     """A value as DVC's ``--set-param`` reads it: JSON, but with single quotes around strings."""
     if isinstance(value, list):
         return f"[{','.join(map(_word, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{_word(part)}' for key, part in value.items())}}}"
     if not isinstance(value, str):
         return json.dumps(value)
     return "'" + value.replace("'", "\\'") + "'"

@@ -1,10 +1,13 @@
-"""torchrun on this machine, without its own traceback after the message of a rank."""
+"""torchrun on this machine: Ctrl-C reaches the ranks as a wish, and no traceback follows the message of a rank."""
 
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
+
+import psutil  # type: ignore[import-untyped]
 
 from alexnet.launcher import launch
 
@@ -21,6 +24,8 @@ The ranks' own, such as RANK and MASTER_ADDR, are set by torchrun."""
 
 MEMORY = 4 << 30
 """Bytes of address space, without which torch ends the process while it is loaded."""
+AT_MOST = 2
+"""How often a training is asked to stop before it is killed."""
 
 
 def main(arguments: list[str]) -> int:
@@ -46,19 +51,39 @@ def main(arguments: list[str]) -> int:
     # It writes this machine's name into records that nobody reads; an unresponsive DNS server takes minutes each time.
     socket.getfqdn = lambda name="": name or socket.gethostname()
     logging.disable(logging.ERROR)
+    interrupts = Interrupts()
+    signal.signal(signal.SIGINT, interrupts.forward)
     try:
-        torchrun([*ONE_MACHINE, *arguments])
+        torchrun([*ONE_MACHINE, "--signals-to-handle", "SIGTERM,SIGHUP,SIGQUIT", *arguments])
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
+        if interrupts.count > AT_MOST:
+            return 130
         if failure.exitcode < 0:
             name = failure.signal_name()
             remedy = "raise the limit (`ulimit -v`)" if limited else "free some or reduce batch_size"
             memory = f"most likely the memory was not enough: {remedy}, and " if limited or name == "SIGKILL" else ""
             print(f"error: rank {rank} was killed by {name}; {memory}run this again", file=sys.stderr)
         return failure.exitcode if failure.exitcode > 0 else 1
-    except (SignalException, KeyboardInterrupt):
-        return 130
+    except SignalException as error:
+        return 128 + int(error.sigval)
     return 0
+
+
+class Interrupts:
+    """Passes Ctrl-C on to the ranks, which are in sessions of their own and get none from the terminal.
+
+    The first and the second ask a training to stop (``alexnet.train.stopping``); one more ends the ranks.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def forward(self, number: int, frame: object) -> None:
+        """Handle a SIGINT."""
+        self.count += 1
+        for rank in psutil.Process().children():
+            rank.send_signal(signal.SIGINT if self.count <= AT_MOST else signal.SIGKILL)
 
 
 if __name__ == "__main__":

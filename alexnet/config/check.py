@@ -37,6 +37,7 @@ class Settings(Training):
             raise ValueError(f"data.source: {self.data.source} needs data.root, the folder with the images")
         self._check_name()
         self._check_net()
+        self._check_layers()
         if self.crop_size > self.preprocess.size + 2 * self.crop_padding:
             padded = f" with crop_padding: {self.crop_padding}" if self.crop_padding else ""
             raise ValueError(
@@ -70,6 +71,19 @@ class Settings(Training):
         if self.crop_size not in net.crops:
             sides = " or ".join(map(str, net.crops))
             raise ValueError(f"crop_size: {self.crop_size} is not valid: {self.model} takes {sides}{hint}")
+
+    def _check_layers(self) -> None:
+        """The layers that learn differently from the others."""
+        layers = NETS[self.model].layers
+        for setting, named in (("freeze", self.freeze), ("lr_mult", self.lr_mult or ()), ("decay_mult", self.decay_mult or ())):
+            for name in named:
+                if name not in layers:
+                    near = get_close_matches(name, layers, n=1, cutoff=0.0)[0]
+                    raise ValueError(f"{setting}: {self.model} has no layer {name} with weights; did you mean {near}?")
+        if self.freeze and self.init_from is None:
+            raise ValueError(f"freeze: {list(self.freeze)} is not valid without init_from: set that, or freeze: []")
+        if set(self.freeze) == set(layers):
+            raise ValueError("freeze: all layers are named, so nothing would learn; leave at least one out")
 
     def _check_pipeline(self) -> None:
         pipe, legal = self.pipeline, NETS[self.model].cuts

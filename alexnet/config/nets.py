@@ -25,6 +25,8 @@ class NetSpec:
     parameters: int
     """With ``classes`` classes, and its recipe's settings."""
     classes: int = 1000
+    layers: tuple[str, ...] = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+    """Those with weights, in order."""
 
 
 BETWEEN_TOWERS = ("conv3", "fc6", "fc7", "fc8")
@@ -54,7 +56,7 @@ NETS = {
         "Four-layer net",
         "A small net of Krizhevsky, Sutskever and Hinton's kind for CIFAR-10: three convolutions and a fully connected layer",
         crops=(32, 28, 24), cuts=("conv2", "conv3", "fc4"), switches=("activation", "pool", "lrn"), recipe="cifar-four-layer",
-        parameters=89_578, classes=10,
+        parameters=89_578, classes=10, layers=("conv1", "conv2", "conv3", "fc4"),
     ),
 }
 # fmt: on

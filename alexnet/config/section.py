@@ -30,11 +30,17 @@ class Section(BaseModel):
             raise UserError("\n".join(_sentence(problem) for problem in error.errors())) from None
 
 
+BY_LAYER = ("lr_mult", "decay_mult")
+"""Settings whose value is a mapping, from layers to numbers."""
+
+
 def flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested mapping as one of dotted keys: ``{"data": {"root": None}}`` becomes ``{"data.root": None}``."""
     leaves: dict[str, Any] = {}
     for key, value in mapping.items():
-        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        leaves |= (
+            flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and key not in BY_LAYER else {f"{prefix}{key}": value}
+        )
     return leaves
 
 

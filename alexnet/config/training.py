@@ -38,6 +38,9 @@ class Training(Section):
     init_from: str | None
     """A trained model of the same net to start from; null for initial weights. `~` is the home folder."""
 
+    freeze: Annotated[tuple[str, ...], Field(strict=False)]
+    """Layers whose weights and biases stay as they are, such as `[conv1, conv2]`; needs `init_from`."""
+
     activation: Literal["relu", "tanh", "sigmoid"] | None
     """Activation after each layer except the last."""
     pool: Literal["overlapping", "plain"] | None
@@ -81,6 +84,11 @@ class Training(Section):
     """The biases' learning rate as a multiple of `lr`; 2 in the authors' code."""
     bias_decay: AtLeastZero | None
     """Weight decay of the biases; null for the same as the weights, 0 in the authors' code."""
+    lr_mult: dict[str, AboveZero] | None
+    """Learning rates of single layers as multiples of `lr`, such as `{fc8: 10}`; null for 1 in all. Biases are multiplied by
+    `bias_lr_mult` too."""
+    decay_mult: dict[str, AtLeastZero] | None
+    """Weight decays of single layers as multiples of `weight_decay` and `bias_decay`, such as `{conv1: 0}`; null for 1 in all."""
     batch_size: Positive
     """Images per step."""
     epochs: Positive

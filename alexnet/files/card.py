@@ -42,7 +42,7 @@ class Card(Record):
     """Whether a mirrored image is still of its class."""
     eigenbasis: Eigenbasis
     settings: dict[str, Any]
-    """The settings that change numbers, with dotted keys, sorted; ``init_from`` as the file's SHA-256."""
+    """The settings that change numbers, with dotted keys, sorted; ``init_from`` as ``start_from`` returns it."""
     data: Lineage
     epoch: int
     """The epoch whose weights these are."""

@@ -45,10 +45,13 @@ class _LocalResponseNorm(torch.autograd.Function):
             power.mul_(power.sqrt())
         ctx.save_for_backward(maps, window, scale, power)
         ctx.towers = towers
+        ctx.set_materialize_grads(False)  # before the first layer that learns there are no gradients
         return maps * power
 
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        if gradient is None:
+            return None, None, None, None
         maps, window, scale, power = ctx.saved_tensors
         with _no_autocast(maps):
             direct = gradient * power

@@ -1,6 +1,7 @@
 """A trained model on disk: safetensors with the weights of the whole net and the mean image."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -55,17 +56,19 @@ TORCHVISION = {
 """torchvision's names of the layers of its ``alexnet``, and ours."""
 
 
-def start_from(path: Path, net: Network) -> str:
-    """Give ``net``, in place, the weights of a trained model; its last layer only if that has as many classes.
+def start_from(path: Path, net: Network, classes: Sequence[str]) -> str:
+    """Give ``net``, in place, the weights of a trained model; its last layer only if that tells the same classes apart.
 
-    ``path``: a model of ours (``.safetensors``), or torchvision's published weights of ``alexnet`` (``.pth``) for
-    ``alexnet-owt``. Returns the file's SHA-256. Raises ``UserError`` if it is missing, damaged or of another net.
+    ``path``: a model of ours (``.safetensors``), whose card beside it says which classes, or torchvision's published weights of
+    ``alexnet`` (``.pth``) for ``alexnet-owt``. Without a card, as many classes are the same classes. Returns the file's SHA-256,
+    with ``, new LAYER`` if the last layer is not taken. Raises ``UserError`` if it is missing, damaged or of another net.
     """
-    tensors = read_weights(path, "init_from")
+    tensors, sha256 = read_weights(path, "init_from"), sha256_of(path)
     last = net.weighted[-1]
     wanted = dict(net.named_parameters())
-    other_classes = f"{last}.weight" in tensors and len(tensors[f"{last}.weight"]) != len(wanted[f"{last}.weight"])
-    taken = [name for name in wanted if not (other_classes and name.startswith(f"{last}."))]
+    other_count = f"{last}.weight" in tensors and len(tensors[f"{last}.weight"]) != len(wanted[f"{last}.weight"])
+    new_last = other_count or _classes_of(path, sha256) not in (None, list(classes))
+    taken = [name for name in wanted if not (new_last and name.startswith(f"{last}."))]
     for name in taken:
         found = tuple(tensors[name].shape) if name in tensors else "missing"
         if found != tuple(wanted[name].shape):
@@ -74,7 +77,16 @@ def start_from(path: Path, net: Network) -> str:
     if unknown:
         raise UserError(f"init_from: {path} is of another net: it has {unknown[0]}, which the net of `model` lacks")
     net.load_state_dict({name: tensors[name] for name in taken}, strict=False)
-    return sha256_of(path)
+    return f"{sha256}, new {last}" if new_last else sha256
+
+
+def _classes_of(path: Path, sha256: str) -> list[str] | None:
+    """By the card of a model, if it is beside it."""
+    card = path.with_suffix(".json")
+    if not card.is_file():
+        return None
+    found = Card.read(card, "remove it, or bring back the one that was written with the model")
+    return found.classes if found.sha256 == sha256 else None
 
 
 def read_weights(path: Path, setting: str) -> dict[str, Tensor]:

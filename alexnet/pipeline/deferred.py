@@ -6,7 +6,7 @@ Huang, Lin 2023), and a fully connected layer if it is computed for all microbat
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import cast
 
 import torch
@@ -16,6 +16,11 @@ from torch import Tensor, nn
 
 class DeferredLayer(nn.Module, ABC):
     """A layer of torch's, with its parameters, that leaves their gradients to ``DeferredGradients``."""
+
+    frozen = False
+    """Whether the weights stay as they are, so that they need no gradients."""
+    ends_backward = False
+    """Whether no layer before this one learns, so that its input needs no gradient."""
 
     def __init__(self, layer: nn.Conv2d | nn.Linear, gradients: "DeferredGradients") -> None:
         super().__init__()
@@ -88,14 +93,19 @@ class _InputGradientOnly(torch.autograd.Function):
         input, weight = input.to(precision), gradients.cast(weight, precision)
         ctx.save_for_backward(input, weight)
         ctx.layer = layer
+        ctx.set_materialize_grads(False)  # None before the first layer that learns
         return layer.output(input, weight, gradients.cast(bias, precision))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         input, weight = ctx.saved_tensors
-        ctx.layer.gradients.note(ctx.layer, input, gradient)
-        before = ctx.layer.input_gradient(gradient, input, weight) if ctx.needs_input_grad[0] else None
+        if gradient is None:
+            return None, None, None, None
+        if not ctx.layer.frozen:
+            ctx.layer.gradients.note(ctx.layer, input, gradient)
+        needed = ctx.needs_input_grad[0] and not ctx.layer.ends_backward
+        before = ctx.layer.input_gradient(gradient, input, weight) if needed else None
         return before, None, None, None
 
 
@@ -145,15 +155,24 @@ class DeferredGradients:
                 _add(layer, *layer.weight_gradients(gradient, input))
 
 
-def defer(net: nn.Sequential) -> DeferredGradients:
-    """Replace, in place, each convolution and fully connected layer of ``net`` by one with deferred gradients."""
+def defer(net: nn.Sequential, frozen: Collection[str] = (), ends: Collection[str] = ()) -> DeferredGradients:
+    """Replace, in place, each convolution and fully connected layer of ``net`` by one with deferred gradients.
+
+    ``frozen``: layers that do not learn; ``ends``: those at which the backward pass ends (``ends_of_backward``).
+    """
     gradients = DeferredGradients()
     for name, layer in list(net.named_children()):
-        if isinstance(layer, nn.Conv2d):
-            setattr(net, name, DeferredConv2d(layer, gradients))
-        elif isinstance(layer, nn.Linear):
-            setattr(net, name, DeferredLinear(layer, gradients))
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            deferred = DeferredConv2d(layer, gradients) if isinstance(layer, nn.Conv2d) else DeferredLinear(layer, gradients)
+            deferred.frozen, deferred.ends_backward = name in frozen, name in ends
+            setattr(net, name, deferred)
     return gradients
+
+
+def ends_of_backward(layers: Sequence[str], frozen: Collection[str]) -> Sequence[str]:
+    """Of a net's ``layers`` with weights, in order: the first that learns, and those before it."""
+    learning = [index for index, name in enumerate(layers) if name not in frozen]
+    return layers[: min(learning, default=len(layers)) + 1]
 
 
 def _add(layer: DeferredLayer, weight: Tensor, bias: Tensor) -> None:

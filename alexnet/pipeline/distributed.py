@@ -34,15 +34,15 @@ class Ranks:
         """Whether this is the rank that reads images, writes files and speaks to the user."""
         return self.rank == 0
 
-    def from_last(self, stats: StepStats, due: bool = False) -> tuple[StepStats, bool]:
-        """The last rank's ``stats`` and ``due`` on every rank, in one message. All ranks call it.
+    def from_last(self, stats: StepStats, wish: int = 0) -> tuple[StepStats, int]:
+        """The last rank's ``stats`` and ``wish`` on every rank, in one message. All ranks call it.
 
         The last rank does not wait for the others, unless a value is not finite: it may be about to stop.
         """
         if self.count == 1:
-            return stats, due
+            return stats, wish
         last = self.count - 1
-        values = [*astuple(stats), float(due)]
+        values = [*astuple(stats), float(wish)]
         message = torch.tensor(values, dtype=torch.float64, device=self.device)
         if self.rank == last:
             self.wait_for_sends()
@@ -53,8 +53,8 @@ class Ranks:
         else:
             for receive in dist.batch_isend_irecv([dist.P2POp(dist.irecv, message, last)]):
                 receive.wait()
-        *sums, flag = message.tolist()
-        return StepStats(*sums), bool(flag)
+        *sums, told = message.tolist()
+        return StepStats(*sums), int(told)
 
     def gather(self, value: float) -> list[float]:
         """Every rank's ``value``, in their order, on every rank. All ranks call it."""

@@ -24,7 +24,7 @@ from alexnet.input.loader import IGNORE, Batch
 from alexnet.models.network import Network
 from alexnet.models.numerics import PRECISIONS, autocast
 from alexnet.pipeline.boundary import Stage, boundary_tensors
-from alexnet.pipeline.deferred import defer
+from alexnet.pipeline.deferred import defer, ends_of_backward
 from alexnet.pipeline.distributed import Ranks
 from alexnet.pipeline.engine import Engine, StepStats, loss_share
 from alexnet.pipeline.timing import TimedStage, Timer
@@ -54,6 +54,7 @@ class Pipeline(Engine):
         self.device, self.precision = ranks.device, PRECISIONS[settings.precision]
         self.timer = Timer(ranks.device)
         self.shapes = {name: parameter.shape for name, parameter in net.named_parameters()}
+        ends = ends_of_backward(net.weighted, settings.freeze)
         slices = split(net, pipe.cuts)
         count = len(slices)
         self.owners = {name: index % ranks.count for index, part in enumerate(slices) for name, _ in part.named_parameters()}
@@ -61,7 +62,7 @@ class Pipeline(Engine):
         own = range(ranks.rank, count, ranks.count)
         self.takes_images, self.last = own[0] == 0, own[-1] == count - 1
         self.stages = nn.ModuleDict({str(i): Stage(slices[i], i == 0, i == count - 1).to(self.device) for i in own})
-        self.deferred = {i: defer(cast(Stage, self.stages[str(i)]).layers) for i in own}
+        self.deferred = {i: defer(cast(Stage, self.stages[str(i)]).layers, settings.freeze, ends) for i in own}
         stages = []
         for i in own:
             stage = TimedStage(

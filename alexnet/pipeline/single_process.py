@@ -9,7 +9,7 @@ from alexnet.config.training import Training
 from alexnet.input.loader import IGNORE, Batch
 from alexnet.models.network import Network
 from alexnet.models.numerics import PRECISIONS, autocast
-from alexnet.pipeline.deferred import defer
+from alexnet.pipeline.deferred import defer, ends_of_backward
 from alexnet.pipeline.engine import Engine, StepStats, loss_share
 from alexnet.pipeline.timing import Timer
 
@@ -20,10 +20,11 @@ class SingleProcess(Engine):
     takes_images = True
 
     def __init__(self, net: Network, settings: Training, device: torch.device) -> None:
+        ends = ends_of_backward(net.weighted, settings.freeze)
         self.net = net.to(device).to(memory_format=torch.channels_last)
         self.device, self.microbatches = device, settings.pipeline.microbatches
         self.precision = PRECISIONS[settings.precision]
-        self.deferred = {0: defer(self.net)}
+        self.deferred = {0: defer(self.net, settings.freeze, ends)}
         self.timer = Timer(device)
 
     def parameters(self) -> dict[str, nn.Parameter]:

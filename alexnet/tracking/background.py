@@ -44,6 +44,8 @@ class BackgroundRun:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._status, self._deadline = "", 0.0
+        self._known: dict[str, set[int]] | None = None
+        """Of a run that continues: the steps that each metric had. A training that resumes repeats some."""
         self._answering = True
         self._warned = False
         self._sampled = 0.0
@@ -141,6 +143,7 @@ class BackgroundRun:
         if self._run is None:
             found = self._store.runs(self._resume) if self._resume else []
             run = found[0] if found else self._store.create(self._name, self._resume)
+            self._known = {} if found else None
             if run.status in ("FAILED", "KILLED"):
                 run.reopen()
             self._run = run
@@ -154,12 +157,20 @@ class BackgroundRun:
             calls, self._calls = self._calls, []
             points, self._points = self._points, []
         calls = [call for call in calls if not self._try(partial(call, self._run))]
-        if self._try(partial(self._run.points, points)):
+        if self._try(partial(self._send_points, self._run, points)):
             points = []
         with self._lock:
             self._calls = calls + self._calls
             self._points = points + self._points
         return not calls and not points
+
+    def _send_points(self, run: StoredRun, points: list[Point]) -> None:
+        if self._known is not None:
+            known = self._known
+            for name in {name for name, _, step, _ in points if step} - known.keys():
+                known[name] = set() if name.startswith("system/") else run.steps(name)
+            points = [point for point in points if not point[2] or point[2] not in known[point[0]]]
+        run.points(points)
 
     def _sample(self) -> None:
         if self._machine and self._run and time.monotonic() >= self._sampled + SAMPLING:

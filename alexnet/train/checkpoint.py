@@ -1,45 +1,38 @@
-"""The state of a training on disk, from which it resumes after a stop, to the bit as if it had not stopped.
+"""The states of a training on disk, from which it resumes after a stop, to the bit as if it had not stopped.
 
-    FOLDER/state.json                          where the training stood, and which folder has its tensors
-    FOLDER/00002-000040/rank-0.safetensors     what rank 0 had after 40 steps of epoch 2
-
-FOLDER is named after the training's fingerprint: what its numbers depend on, then the code. Tensors have their names in the
-whole net: ``weights/conv1.weight``, ``best/conv1.weight`` (the best epoch's, if those are kept), and the optimiser's state under
-torch's names, as ``momentum_buffer/conv1.weight``. So any number of ranks can resume with them.
+``folders`` names a training's folder, which has its last two states (``snapshot``). Tensors have their names in the whole net:
+``weights/conv1.weight``, ``best/conv1.weight`` (the best epoch's, if those are kept), and the optimiser's state under torch's
+names, as ``momentum_buffer/conv1.weight``. So any number of ranks can resume with them.
 """
 
-import errno
-import json
 import os
 import shutil
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from shlex import quote
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import torch
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from alexnet.files.whole import write_bytes, write_json
+from alexnet.files.finished import forget_marks, mark_finished, stored
 from alexnet.pipeline.distributed import Ranks
-from alexnet.pipeline.engine import StepStats
-from alexnet.train.state import Epoch, State
+from alexnet.train.folders import LOCK, adopt, epochs_of, of_other_code, prune
+from alexnet.train.optimizers import rate_of, restore_rate
+from alexnet.train.snapshot import Damaged, Snapshot, failure, name_of, read_tensors, snapshots, verify_rank, write_rank
+from alexnet.train.state import State
+from alexnet.train.stopping import withdraw
 
-STATE = "state.json"
-OTHERS = 2
-"""Other stopped trainings whose checkpoints are kept, the newest; each takes two or three times the bytes of its weights."""
+KEPT = 2
+"""States of a running training, the newest; if one is damaged, the one before it is used."""
 
 Parameters = Mapping[str, nn.Parameter]
 
@@ -55,9 +48,11 @@ class Checkpoint:
         self.ranks, self.seconds = ranks, 60 * minutes
         self._held: FileLock | None = None
         self.folder = folder if folder and self._lock(folder) else None
-        self.token = self._read().get("token") or uuid.uuid4().hex
+        self.token = self._known_token() or uuid.uuid4().hex
         """Identifies the training across stops, from its first process to its last."""
         self._saved = time.monotonic()
+        self._names: list[str] = []
+        """The states to keep."""
         self._warned = False
 
     def due(self) -> bool:
@@ -69,118 +64,133 @@ class Checkpoint:
 
         Returns that, and the weights of the best epoch; ``State()`` and none if nothing has been saved.
         """
-        found = self._read()
+        found = self._usable()
         if not found:
             self._mention_other_code()
-        try:
-            state, rates = _state(found["state"]), found["rates"]
-            tensors = self._tensors(found["folder"], found["ranks"], parameters)
-        except (OSError, KeyError, TypeError, ValueError, SafetensorError):
-            tensors = {}
-        if not all(self.ranks.gather(bool(tensors))):
-            if found:
-                self._say(f"the checkpoint in {self.folder} is damaged, so the training starts again")
-            return State(), {}
-        self._say(f"resuming this training where it was stopped, after step {state.steps} of epoch {state.epoch}")
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
-        return state, _put(tensors, parameters, optimizer)
+        for number, folder in enumerate(found, 1):
+            try:
+                snapshot = Snapshot.read(folder)
+                for rank in range(len(snapshot.hashes)):
+                    verify_rank(folder, snapshot, rank)
+                tensors, why = read_tensors(folder, snapshot, parameters), ""
+            except Damaged as damage:
+                why = f" ({damage})"
+            if not any(self.ranks.gather(bool(why))):
+                self._names = [path.name for path in reversed(found[number - 1 :])]
+                self._say(self._resuming(snapshot))
+                restore_rate(optimizer, snapshot.rate)
+                return snapshot.state, _put(tensors, parameters, optimizer)
+            instead = "the one before it is used" if number < len(found) else "the training starts again"
+            self._say(f"warning: the checkpoint in {folder} is damaged{why}, so {instead}")
+        return State(), {}
 
-    def save(self, state: State, parameters: Parameters, optimizer: Optimizer, best: Mapping[str, Tensor]) -> None:
-        """Write what ``load`` reads. A failure is reported, once, and the training goes on."""
-        assert self.folder is not None
-        name = f"{state.epoch:05d}-{state.steps:06d}"
-        rates = [group["lr"] for group in optimizer.param_groups]
-        content = {"token": self.token, "folder": name, "ranks": self.ranks.count, "rates": rates, "state": asdict(state)}
-        tensors = save(_tensors(parameters, optimizer, best))
-        failures = self.ranks.gather(_failure(partial(write_bytes, self._file(name, self.ranks.rank), tensors)))
-        if self.ranks.lead:
-            if not any(failures):
-                failures = [_failure(partial(write_json, self.folder / STATE, content))]
-            with suppress(OSError):
-                self._tidy()
-            if any(failures) and not self._warned:
-                self._warned = True
-                why = os.strerror(int(max(failures)))
-                self._say(f"warning: no checkpoint could be written in {self.folder} ({why}); the training goes on")
+    def save(self, state: State, parameters: Parameters, optimizer: Optimizer, best: Mapping[str, Tensor]) -> bool:
+        """Write what ``load`` reads. A failure is reported, once; returns whether there was none."""
+        if self.folder is None:
+            return False
+        folder, digest = self.folder / name_of(state), ""
+
+        def write() -> None:
+            nonlocal digest
+            digest = write_rank(folder, self.ranks.rank, _tensors(parameters, optimizer, best))
+
+        failures = self.ranks.gather(failure(write))
+        hashes = tuple(f"{int(value):0{len(digest)}x}" for value in self.ranks.gather(int(digest or "0", 16)))
+        snapshot = Snapshot(self.token, epochs_of(self.folder), rate_of(optimizer), hashes, state)
+        if self.ranks.lead and not any(failures):
+            failures = [failure(lambda: snapshot.write(folder))]
+        failed = max(self.ranks.gather(max(failures)))
+        if not failed:
+            self._names = [name for name in self._names if name != folder.name] + [folder.name]
+        self._tidy()
+        if failed and not self._warned:
+            self._warned = True
+            self._say(
+                f"warning: no checkpoint could be written in {self.folder} ({os.strerror(int(failed))}); the training goes on"
+            )
         self._saved = time.monotonic()
+        return not failed
 
-    def clear(self) -> None:
-        """Forget the training: it is over."""
+    def finish(self, model_sha256: str) -> None:
+        """The training is over, and its model was written: only the last state is kept."""
         if self.folder and self.ranks.lead:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._names = self._names[-1:]
+            self._tidy()
+            if self._names:
+                with suppress(OSError):
+                    mark_finished(self.folder, model_sha256)
+                    prune(self.folder)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Unlock the folder; remove it if nothing was saved."""
-        if self.folder and self.ranks.lead and not (self.folder / STATE).exists():
-            self.clear()
+        if self.folder and self.ranks.lead and not snapshots(self.folder):
+            shutil.rmtree(self.folder, ignore_errors=True)
         if self._held:
             self._held.release()
 
+    def _usable(self) -> list[Path]:
+        """The states from which this training may go on, the furthest first: none if it has finished and DVC has its model."""
+        return [] if self.folder is None or stored(self.folder) else snapshots(self.folder)
+
+    def _known_token(self) -> str:
+        for folder in self._usable():
+            with suppress(Damaged):
+                snapshot = Snapshot.read(folder)
+                # Another number of epochs is another training to MLflow.
+                return snapshot.token if self.folder and snapshot.epochs == epochs_of(self.folder) else ""
+        return ""
+
+    def _resuming(self, snapshot: Snapshot) -> str:
+        state, epochs = snapshot.state, epochs_of(self.folder) if self.folder else 0
+        where = f"step {state.steps} of epoch {state.epoch}" if state.steps else f"epoch {state.epoch - 1}"
+        if snapshot.epochs != epochs:
+            return f"going on from the same training with epochs: {snapshot.epochs}, after {where}"
+        if state.epoch > epochs:
+            return "this training was finished already, and its last state is used"
+        return f"resuming this training where it was stopped, after {where}"
+
     def _mention_other_code(self) -> None:
         """A line if there is a checkpoint of the same settings and data by other code, and how to use it."""
-        if self.folder is None:
-            return
-        recipe = self.folder.name.partition("-")[0]
-        others = [path.parent for path in self.folder.parent.glob(f"{recipe}-*/{STATE}") if path.parent != self.folder]
-        if others:
-            other, here = min(others, key=_age), quote(str(self.folder))
+        if self.folder and not stored(self.folder) and (other := of_other_code(self.folder)):
+            here = quote(str(self.folder))
             self._say(
                 f"note: {other} has a checkpoint of this training by other code, so it starts from the beginning; to resume "
                 f"from it with this code, press Ctrl-C, run `rm -rf {here} && mv {quote(str(other))} {here}` and start again"
             )
 
     def _lock(self, folder: Path) -> bool:
-        """Whether the folder is this training's, until its process ends."""
-        failure = ""
+        """Whether the folder is this training's, until its process ends; with a state of the same training in it."""
+        trouble = ""
         if self.ranks.lead:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                self._held = FileLock(folder / "lock")
+                self._held = FileLock(folder / LOCK)
                 self._held.acquire(timeout=0)
+                withdraw(folder)
+                adopt(folder)
             except Timeout:
-                failure = "the same training is running already"
+                trouble = "the same training is running already"
             except (OSError, NotImplementedError) as error:
-                failure = f"{folder}: {getattr(error, 'strerror', None) or error}"
-        if failure:
-            self._say(f"this training saves no checkpoints: {failure}")
-        return bool(self.ranks.gather(not failure)[0])
-
-    def _read(self) -> dict[str, Any]:
-        if self.folder is None or not (path := self.folder / STATE).exists():
-            return {}
-        try:
-            found: dict[str, Any] = json.loads(path.read_text())
-        except ValueError:
-            return {}
-        return found
-
-    def _file(self, name: str, rank: int) -> Path:
-        assert self.folder is not None
-        return self.folder / name / f"rank-{rank}.safetensors"
-
-    def _tensors(self, name: str, ranks: int, parameters: Parameters) -> dict[str, Tensor]:
-        """What the ranks saved of these parameters."""
-        found: dict[str, Tensor] = {}
-        for rank in range(ranks):
-            with safe_open(self._file(name, rank), "pt") as file:
-                found |= {key: file.get_tensor(key) for key in file.keys() if key.partition("/")[2] in parameters}  # noqa: SIM118
-        return found
+                trouble = f"{folder}: {getattr(error, 'strerror', None) or error}"
+        if trouble:
+            self._say(f"this training saves no checkpoints: {trouble}")
+        return bool(self.ranks.gather(not trouble)[0])
 
     def _tidy(self) -> None:
-        """Remove what ``state.json`` does not name, and the oldest of other trainings that were stopped."""
-        assert self.folder is not None
-        named = self._read().get("folder")
-        for old in self.folder.iterdir():
-            if old.is_dir() and old.name != named:
-                shutil.rmtree(old, ignore_errors=True)
-        others = sorted((folder for folder in self.folder.parent.iterdir() if folder != self.folder), key=_age)
-        for old in others[OTHERS:]:
-            with suppress(Timeout, OSError), FileLock(old / "lock", timeout=0):
-                shutil.rmtree(old, ignore_errors=True)
+        """Remove all but the newest states of this training, marks of an earlier end, and what ``prune`` does."""
+        if self.folder is None or not self.ranks.lead:
+            return
+        with suppress(OSError):
+            self._names = self._names[-KEPT:]
+            if self._names:
+                forget_marks(self.folder)
+            for old in self.folder.iterdir():
+                if old.is_dir() and old.name not in self._names:
+                    shutil.rmtree(old, ignore_errors=True)
+            prune(self.folder)
 
     def _say(self, line: str) -> None:
         if self.ranks.lead:
@@ -191,7 +201,7 @@ def _tensors(parameters: Parameters, optimizer: Optimizer, best: Mapping[str, Te
     found = {f"best/{name}": value for name, value in best.items()}
     for name, parameter in parameters.items():
         found[f"weights/{name}"] = parameter.detach()
-        found |= {f"{kind}/{name}": value for kind, value in optimizer.state[parameter].items()}
+        found |= {f"{kind}/{name}": value for kind, value in optimizer.state.get(parameter, {}).items()}
     return {key: value.cpu().contiguous() for key, value in found.items()}
 
 
@@ -212,23 +222,3 @@ def _put(tensors: Mapping[str, Tensor], parameters: Parameters, optimizer: Optim
         else:
             optimizer.state[parameter][kind] = value
     return best
-
-
-def _state(found: dict[str, Any]) -> State:
-    history = tuple(Epoch(**row) for row in found["history"])
-    return State(found["epoch"], found["steps"], StepStats(**found["sums"]), history)
-
-
-def _failure(call: Callable[[], None]) -> int:
-    """The system's error number; 0 if nothing went wrong."""
-    try:
-        call()
-    except OSError as error:
-        return error.errno or errno.EIO
-    return 0
-
-
-def _age(folder: Path) -> float:
-    """For sorting: the newest come first, those that have saved nothing last."""
-    state = folder / STATE
-    return -state.stat().st_mtime if state.exists() else 0.0

@@ -48,22 +48,26 @@ OPTIMIZERS: dict[str, Callable[[Groups, Training], Optimizer]] = {
 
 
 def build_optimizer(parameters: Mapping[str, nn.Parameter], settings: Training) -> Optimizer:
-    """The optimiser of named parameters; biases have a learning rate and a decay of their own."""
-    weights: list[nn.Parameter] = []
-    biases: list[nn.Parameter] = []
+    """The optimiser of named parameters but for frozen layers; biases and single layers may have their own rates and decays."""
+    members: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
-        (biases if name.endswith("bias") else weights).append(parameter)
-    bias_decay = settings.weight_decay if settings.bias_decay is None else settings.bias_decay
+        if name.rpartition(".")[0] not in settings.freeze:
+            members.setdefault(rate_and_decay(name, settings), []).append(parameter)
     groups: Groups = [
-        {"params": weights, "lr": settings.lr, "lr_mult": 1.0, "weight_decay": settings.weight_decay},
-        {
-            "params": biases,
-            "lr": settings.lr * settings.bias_lr_mult,
-            "lr_mult": settings.bias_lr_mult,
-            "weight_decay": bias_decay,
-        },
+        {"params": group, "rate": settings.lr, "lr": settings.lr * mult, "lr_mult": mult, "weight_decay": decay}
+        for (mult, decay), group in members.items()
     ]
-    return OPTIMIZERS[settings.optimizer](groups, settings)
+    # A rank whose layers are all frozen has nothing to update, but takes part in everything.
+    return OPTIMIZERS[settings.optimizer](groups or [{"params": [], "rate": settings.lr, "lr_mult": 1.0}], settings)
+
+
+def rate_and_decay(name: str, settings: Training) -> tuple[float, float]:
+    """A parameter's learning rate as a multiple of ``lr``, and its weight decay."""
+    layer, _, kind = name.rpartition(".")
+    mult, decay = 1.0, settings.weight_decay
+    if kind == "bias":
+        mult, decay = settings.bias_lr_mult, decay if settings.bias_decay is None else settings.bias_decay
+    return mult * (settings.lr_mult or {}).get(layer, 1), decay * (settings.decay_mult or {}).get(layer, 1)
 
 
 @torch.no_grad()
@@ -76,4 +80,16 @@ def set_rate(optimizer: Optimizer, lr: float) -> None:
                 buffer = optimizer.state[parameter].get("momentum_buffer")
                 if buffer is not None:
                     buffer.mul_(group["lr"] / new)
-        group["lr"] = new
+        group["rate"], group["lr"] = lr, new
+
+
+def rate_of(optimizer: Optimizer) -> float:
+    """The learning rate as last set."""
+    rate: float = optimizer.param_groups[0]["rate"]
+    return rate
+
+
+def restore_rate(optimizer: Optimizer, lr: float) -> None:
+    """Set the learning rate to that of a saved state, whose velocity fits it."""
+    for group in optimizer.param_groups:
+        group["rate"], group["lr"] = lr, lr * group["lr_mult"]

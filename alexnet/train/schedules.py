@@ -48,3 +48,5 @@ SCHEDULES: dict[str, Schedule] = {
     "cosine": cosine,
     "constant": constant,
 }
+NEED_EPOCHS = ("cosine",)
+"""Schedules whose rates depend on ``epochs`` before the last, so that a training is not the beginning of a longer one."""

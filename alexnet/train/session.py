@@ -28,6 +28,7 @@ from alexnet.pipeline.pipeline import Pipeline
 from alexnet.pipeline.single_process import SingleProcess
 from alexnet.train.checkpoint import Checkpoint
 from alexnet.train.fingerprint import code_fingerprint, lineage, numeric_settings
+from alexnet.train.schedules import NEED_EPOCHS
 from alexnet.train.state import Epoch, kept_epoch
 from alexnet.train.trainer import Trainer, TrainingImages
 
@@ -59,7 +60,7 @@ class Session:
         self.scale = scale_of(np.array(self.eigenbasis.covariance), settings.scale)
         net = build(settings.model, classes, Switches.of(settings.model_dump()))
         initialize(net, settings.init, settings.seed)
-        self.origin = start_from(Path(settings.init_from), net) if settings.init_from else None
+        self.origin = start_from(Path(settings.init_from), net, self.meta.classes) if settings.init_from else None
         self.parameters = sum(parameter.numel() for parameter in net.parameters())
         self.flops = training_flops(net, settings.crop_size)
         """Of one image's training step."""
@@ -87,11 +88,17 @@ class Session:
         return Checkpoint(None if minutes is None else root / self.fingerprint(), minutes or 0, self.ranks)
 
     def fingerprint(self) -> str:
-        """Two hashes of all that the numbers depend on: one over settings, data and kind of device, one over the code."""
+        """Two hashes and ``epochs``: all that the numbers depend on.
+
+        The first hash is over settings, data and kind of device, the second over the code. ``epochs`` is in the first only if the
+        schedule's rates depend on it, so another number of epochs is the same training, shorter or longer.
+        """
         settings, data = numeric_settings(self.settings), self.lineage.model_dump()
+        if self.settings.lr_schedule not in NEED_EPOCHS:
+            del settings["epochs"]
         facts = [settings, self.origin, data, self.flip, self.eigenbasis.model_dump(), self.ranks.device.type]
-        recipe = sha256(json.dumps(facts).encode() + self.mean.numpy().tobytes())
-        return f"{recipe.hexdigest()[:16]}-{code_fingerprint()}"
+        identity = sha256(json.dumps(facts).encode() + self.mean.numpy().tobytes())
+        return f"{identity.hexdigest()[:16]}-{code_fingerprint()}-{self.settings.epochs}"
 
     def card(self, history: list[Epoch], weights_sha256: str) -> Card:
         """The card of the trained model, whose weights' file has that hash."""

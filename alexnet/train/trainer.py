@@ -1,8 +1,8 @@
 """The training loop: epochs of steps, a validation after each, and decisions that all ranks take together."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -17,9 +17,10 @@ from alexnet.pipeline.distributed import Ranks
 from alexnet.pipeline.engine import Engine, StepStats
 from alexnet.pipeline.timing import StepTiming
 from alexnet.train.checkpoint import Checkpoint
-from alexnet.train.optimizers import build_optimizer, set_rate
+from alexnet.train.optimizers import build_optimizer, rate_of, set_rate
 from alexnet.train.schedules import SCHEDULES
 from alexnet.train.state import Epoch, State, kept_epoch
+from alexnet.train.stopping import Stopped, Stopping, Wish
 
 
 @dataclass(frozen=True)
@@ -74,51 +75,83 @@ class Trainer:
     def fit(self, observer: Observer, checkpoint: Checkpoint) -> list[Epoch]:
         """Train, from ``checkpoint`` if it has a state, and return the figures of all epochs.
 
-        At the end the engine holds the weights that ``settings.keep`` asks for. Raises ``UserError`` if the loss is not finite,
-        on every rank at once.
+        At the end the engine holds the weights that ``settings.keep`` asks for, and ``checkpoint`` the last state. Raises
+        ``UserError`` if the loss is not finite, and ``Stopped`` if the training was asked to stop, on every rank at once.
         """
-        settings, engine, ranks, parameters = self.settings, self.engine, self.ranks, self.engine.parameters()
-        optimizer, schedule = build_optimizer(parameters, settings), SCHEDULES[settings.lr_schedule]
-        state, best = checkpoint.load(parameters, optimizer)
-        history = list(state.history)
-        for figures in history:
+        run = Run(self, observer, checkpoint)
+        for figures in run.state.history:
             observer.epoch(figures)
-        for epoch in range(state.epoch, settings.epochs + 1):
-            lr = schedule(settings, [figures.val_top1_error for figures in history])
-            set_rate(optimizer, lr)
-            sums, timing = state.sums, StepTiming()
-            batches = self._training_batches(epoch, state.steps)
-            engine.timer.timing()
-            for step, batch in enumerate(engine.timer.waiting(batches), state.steps + 1):
-                stats, due = ranks.from_last(engine.forward_backward(batch), checkpoint.due())
-                number = (epoch - 1) * self.steps_per_epoch + step
-                _stop_if_diverged(stats.loss, f"at step {number} (epoch {epoch})", settings)
-                step_timing = engine.timer.timing()  # before the update: the other ranks may still be computing
-                engine.update(optimizer)
-                sums, timing = sums + stats, timing + step_timing
-                observer.step(epoch, number, batch.count, stats, step_timing)
-                if due:
-                    checkpoint.save(State(epoch, step, sums, tuple(history)), parameters, optimizer, best)
-                    engine.timer.timing()
-            observer.idle(epoch * self.steps_per_epoch, ranks.gather(timing.idle))
-            history.append(self._end_of_epoch(epoch, lr, sums))
-            if settings.keep == "best" and kept_epoch(history, "best") == epoch:
-                best = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-            state = State(epoch + 1)
-            observer.epoch(history[-1])
-            if settings.early_stop and epoch - kept_epoch(history, "best") >= settings.early_stop:
-                break
+        with run.stopping.listening():
+            while not self._over(run.state.history):
+                self._steps(run)
+                self._end_of_epoch(run)
+                if self._over(run.state.history):
+                    run.save()
+                elif any(self.ranks.gather(run.stopping.after_epoch())):
+                    run.save_and_stop(only_if_saved=True)
         with torch.no_grad():
-            for name, value in best.items():
-                parameters[name].copy_(value)
-        return history
+            for name, value in run.best.items():
+                run.parameters[name].copy_(value)
+        return list(run.state.history)
 
-    def validate(self) -> StepStats:
+    def _over(self, history: Sequence[Epoch]) -> bool:
+        patience = self.settings.early_stop
+        waited = len(history) - kept_epoch(history, "best") if history else 0
+        return len(history) >= self.settings.epochs or (patience is not None and waited >= patience)
+
+    def _steps(self, run: "Run") -> None:
+        """The steps of an epoch, from where the training stands."""
+        engine, settings, epoch, before = self.engine, self.settings, run.state.epoch, run.state.steps
+        lr = SCHEDULES[settings.lr_schedule](settings, [figures.val_top1_error for figures in run.state.history])
+        set_rate(run.optimizer, lr)
+        timing, batches = StepTiming(), self._training_batches(epoch, before)
+        engine.timer.timing()
+        for step, batch in enumerate(engine.timer.waiting(batches), before + 1):
+            stats, wish = self.ranks.from_last(engine.forward_backward(batch), run.wish())
+            number = (epoch - 1) * self.steps_per_epoch + step
+            _stop_if_diverged(stats.loss, f"at step {number} (epoch {epoch})", settings)
+            step_timing = engine.timer.timing()  # before the update: the other ranks may still be computing
+            engine.update(run.optimizer)
+            timing += step_timing
+            run.state = replace(run.state, steps=step, sums=run.state.sums + stats)
+            run.observer.step(epoch, number, batch.count, stats, step_timing)
+            run.stopping.step(epoch, self.steps_per_epoch - step)
+            if wish == Wish.STOP:
+                run.save_and_stop()
+            if wish == Wish.SAVE:
+                run.save()
+                engine.timer.timing()
+        run.observer.idle(epoch * self.steps_per_epoch, self.ranks.gather(timing.idle))
+
+    def _end_of_epoch(self, run: "Run") -> None:
+        """Validate, and note the epoch's figures, and its weights if they are the best."""
+        val = self._validate(run)
+        epoch, train = run.state.epoch, run.state.sums
+        _stop_if_diverged(val.loss, f"in the validation after epoch {epoch}", self.settings)
+        images, val_images = len(self.images.train), len(self.images.val)
+        figures = Epoch(
+            epoch=epoch,
+            lr=rate_of(run.optimizer),
+            train_loss=train.loss / images,
+            train_top1_error=train.top1_wrong / images,
+            val_loss=val.loss / val_images,
+            val_top1_error=val.top1_wrong / val_images,
+            val_top5_error=val.top5_wrong / val_images,
+        )
+        run.state = State(epoch + 1, history=(*run.state.history, figures))
+        if self.settings.keep == "best" and kept_epoch(run.state.history, "best") == epoch:
+            run.best = {name: parameter.detach().clone() for name, parameter in run.parameters.items()}
+        run.observer.epoch(figures)
+
+    def _validate(self, run: "Run") -> StepStats:
         """Sums over the validation images' centre crops."""
         count = len(self.images.val)
         sums = StepStats()
         for batch in self.val_loader.epoch(np.arange(count), center_views(count, self.margin)):
-            sums += self.ranks.from_last(self.engine.evaluate(batch))[0]
+            stats, wish = self.ranks.from_last(self.engine.evaluate(batch), run.wish())
+            if wish == Wish.STOP:
+                run.save_and_stop()
+            sums += stats
         return sums
 
     def _training_batches(self, epoch: int, done: int) -> Iterator[Batch]:
@@ -128,19 +161,33 @@ class Trainer:
         first_row = ((epoch - 1) * self.steps_per_epoch + done) * size
         return self.train_loader.epoch(order(seed, epoch, count)[done * size :], views, first_row)
 
-    def _end_of_epoch(self, epoch: int, lr: float, train: StepStats) -> Epoch:
-        val = self.validate()
-        _stop_if_diverged(val.loss, f"in the validation after epoch {epoch}", self.settings)
-        images, val_images = len(self.images.train), len(self.images.val)
-        return Epoch(
-            epoch=epoch,
-            lr=lr,
-            train_loss=train.loss / images,
-            train_top1_error=train.top1_wrong / images,
-            val_loss=val.loss / val_images,
-            val_top1_error=val.top1_wrong / val_images,
-            val_top5_error=val.top5_wrong / val_images,
-        )
+
+class Run:
+    """A training that runs: where it stands, and what goes with it. All ranks call its methods together."""
+
+    def __init__(self, trainer: Trainer, observer: Observer, checkpoint: Checkpoint) -> None:
+        self.parameters = trainer.engine.parameters()
+        self.optimizer = build_optimizer(self.parameters, trainer.settings)
+        self.observer, self.checkpoint = observer, checkpoint
+        self.state, self.best = checkpoint.load(self.parameters, self.optimizer)
+        """Where it stands, and the weights of the best epoch, if those are kept."""
+        self.stopping = Stopping(checkpoint.folder, trainer.settings, trainer.ranks)
+
+    def wish(self) -> Wish:
+        """What this rank wants after the running step; the last rank's word counts."""
+        if self.stopping.now():
+            return Wish.STOP
+        return Wish.SAVE if self.checkpoint.due() else Wish.GO_ON
+
+    def save(self) -> bool:
+        """Save where it stands; whether that could be written."""
+        return self.checkpoint.save(self.state, self.parameters, self.optimizer, self.best)
+
+    def save_and_stop(self, only_if_saved: bool = False) -> None:
+        """Raises ``Stopped``."""
+        saved = self.save()
+        if saved or not only_if_saved:
+            raise Stopped(self.state, saved)
 
 
 def _stop_if_diverged(loss: float, where: str, settings: Training) -> None:

@@ -55,6 +55,7 @@ def test_every_source_has_its_module_that_finds_images_and_every_such_module_its
 def test_a_net_is_what_its_row_says(name: str) -> None:
     spec = NETS[name]
     assert sum(weight.numel() for weight in meta_net(name, spec.classes).parameters()) == spec.parameters
+    assert meta_net(name, spec.classes).weighted == list(spec.layers)
     assert set(spec.switches) <= set(SWITCHES)
     assert spec.recipe is None or spec.recipe in known()
 

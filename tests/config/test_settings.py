@@ -35,6 +35,9 @@ def test_the_shipped_settings_are_legal(shipped: Callable[[], Params]) -> None:
     assert check(shipped()).lr > 0
 
 
+EIGHT = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -81,6 +84,14 @@ def test_the_shipped_settings_are_legal(shipped: Callable[[], Params]) -> None:
         ({"pipeline__cuts": ["conv3", "fc6"]}, "makes 3 stages, not a multiple of pipeline.ranks: 2; choose 1 or 3 cuts"),
         ({"pipeline__ranks": 6}, "pipeline.ranks: 6 is not valid: alexnet has at most 5 stages"),
         ({"seed": 2**63}, "seed: 9223372036854775808 is not valid"),
+        ({"freeze": ["conv6"], "init_from": "m"}, "freeze: alexnet has no layer conv6 with weights; did you mean conv5?"),
+        ({"freeze": ["conv1"]}, "freeze: ['conv1'] is not valid without init_from: set that, or freeze: []"),
+        ({"freeze": [*EIGHT], "init_from": "m"}, "freeze: all layers are named, so nothing would learn"),
+        ({"lr_mult": {"fc9": 10}}, "lr_mult: alexnet has no layer fc9 with weights; did you mean fc8?"),
+        ({"lr_mult": {"fc8": 0}}, "lr_mult.fc8: 0 is not valid: it should be greater than 0"),
+        ({"lr_mult": 10}, "lr_mult: 10 is not valid: it should be a valid dictionary"),
+        ({"decay_mult": {"pool1": 0}}, "decay_mult: alexnet has no layer pool1 with weights; did you mean"),
+        ({"decay_mult": {"conv1": -1}}, "decay_mult.conv1: -1 is not valid"),
         ({"color_noise": float("inf")}, "color_noise: inf is not valid"),
         (
             {"pipeline__cuts": ["conv3", "fc6", "fc7"], "pipeline__schedule": "1F1B"},
@@ -131,6 +142,7 @@ def test_each_wrong_setting_has_a_line(params: Params) -> None:
         {"pipeline__schedule": "Interleaved1F1B"},
         {"pipeline__schedule": "1F1B"},
         {"pipeline__ranks": 4, "pipeline__cuts": ["conv3", "fc6", "fc7"]},
+        {"init_from": "m", "freeze": ["conv1"], "lr_mult": {"fc8": 10, "fc7": 0.5}, "decay_mult": {"conv1": 0}},
         {"lr": 1, "weight_decay": 0, "data__root": "images", "data__source": "folder"},
     ],
 )

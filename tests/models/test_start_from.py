@@ -45,7 +45,7 @@ def test_alexnet_owt_gives_torchvisions_outputs_bitwise(published: Any, tmp_path
     """From torchvision's file to ours, and from ours to the outputs."""
     path, theirs = published
     net = ours("alexnet-owt", classes=12)
-    start_from(path, net)
+    start_from(path, net, list("abcdefghijkl"))
     sha256 = save_weights(tmp_path / "m.safetensors", weights(net), torch.zeros(3, 256, 256))
     loaded, _ = load_model(tmp_path / "m.safetensors", card_of("alexnet-owt", names=list("abcdefghijkl"), sha256=sha256))
     images = IMAGES.to(memory_format=layout)
@@ -58,7 +58,7 @@ def test_alexnet_owt_gives_torchvisions_outputs_bitwise(published: Any, tmp_path
 def test_a_model_of_ours_is_taken_over_whole(model: str, tmp_path: Path) -> None:
     before, net = ours(model), ours(model, seed=1)
     save_file({**weights(before), "mean": torch.zeros(3, 32, 32)}, tmp_path / "start.safetensors")
-    assert start_from(tmp_path / "start.safetensors", net) == sha256_of(tmp_path / "start.safetensors")
+    assert start_from(tmp_path / "start.safetensors", net, list("0123456789")) == sha256_of(tmp_path / "start.safetensors")
     assert all(torch.equal(value, weights(before)[name]) for name, value in weights(net).items())
 
 
@@ -69,9 +69,19 @@ def test_with_another_class_count_the_last_layer_stays_new(tmp_path: Path) -> No
         ours("alexnet-32", classes=3, seed=1),
     )
     save_file(weights(before), tmp_path / "start.safetensors")
-    start_from(tmp_path / "start.safetensors", net)
+    assert start_from(tmp_path / "start.safetensors", net, ["a", "b", "c"]).endswith(", new fc8")
     for name, value in weights(net).items():
         assert torch.equal(value, weights(fresh if name.startswith("fc8") else before)[name]), name
+
+
+def test_the_last_layer_is_taken_only_for_the_classes_of_the_card(tmp_path: Path) -> None:
+    path, before = tmp_path / "start.safetensors", ours("alexnet-32")
+    card_of("alexnet-32", sha256=save_weights(path, weights(before), torch.zeros(3, 32, 32))).write(path.with_suffix(".json"))
+    for classes, new in ((list("0123456789"), False), (list("abcdefghij"), True)):
+        net, fresh = ours("alexnet-32", seed=1), ours("alexnet-32", seed=1)
+        assert start_from(path, net, classes) == sha256_of(path) + (", new fc8" if new else "")
+        assert torch.equal(net.get_parameter("fc8.weight"), (fresh if new else before).get_parameter("fc8.weight"))
+        assert torch.equal(net.get_parameter("fc7.weight"), before.get_parameter("fc7.weight"))
 
 
 @pytest.mark.parametrize("file", ["one-tower", "torchvision", "more", "less"])
@@ -84,7 +94,7 @@ def test_another_net_is_refused(published: Any, tmp_path: Path, file: str) -> No
         tensors["conv6.weight"] = torch.zeros(1)
     save_file(tensors, path)
     with pytest.raises(UserError, match=r"init_from: .* is of another net: it"):
-        start_from(published[0] if file == "torchvision" else path, ours("alexnet-32"))
+        start_from(published[0] if file == "torchvision" else path, ours("alexnet-32"), list("0123456789"))
 
 
 def test_a_file_without_weights_is_refused_and_nothing_in_it_is_run(tmp_path: Path) -> None:
@@ -98,8 +108,8 @@ def test_a_file_without_weights_is_refused_and_nothing_in_it_is_run(tmp_path: Pa
     torch.save({"layer1.weight": torch.zeros(1)}, tmp_path / "resnet.pth")
     for name in ("harm.pth", "text.safetensors", "empty.pth", "resnet.pth"):
         with pytest.raises(UserError, match=r"init_from: .* holds no known weights .*; use a \.safetensors file") as refusal:
-            start_from(tmp_path / name, ours("alexnet-owt"))
+            start_from(tmp_path / name, ours("alexnet-owt"), list("0123456789"))
         assert str(refusal.value).isprintable()
     assert not (tmp_path / "harm").exists()
     with pytest.raises(UserError, match=r"none\.pth cannot be read \(No such file or directory\); set it to a model's file"):
-        start_from(tmp_path / "none.pth", ours("alexnet-32"))
+        start_from(tmp_path / "none.pth", ours("alexnet-32"), list("0123456789"))

@@ -30,16 +30,16 @@ def place_of(ranks: Ranks | None) -> Place | None:
 ALONE: Place = (0, 1, torch.device("cpu"))
 
 
-def said_by(ranks: Ranks, values: StepStats, due: bool) -> tuple[StepStats, bool]:
-    """What every rank hears where each of them has other values, and only the last one finds that it is time to save."""
+def said_by(ranks: Ranks, values: StepStats, wish: int) -> tuple[StepStats, int]:
+    """What every rank hears where each of them has other values, and only the last one wants something."""
     own = values + StepStats(10 * ranks.rank, 0, 0)
-    return ranks.from_last(own, due and ranks.rank == ranks.count - 1)
+    return ranks.from_last(own, wish if ranks.rank == ranks.count - 1 else 0)
 
 
-@pytest.mark.parametrize("due", [False, True])
-def test_all_ranks_know_what_the_last_one_says(pair: Any, due: bool) -> None:
-    assert pair(said_by, StepStats(1 / 3, 1e300, 2.0), due) == 2 * [(StepStats(1 / 3 + 10, 1e300, 2.0), due)]
-    (first, _), (second, _) = pair(said_by, StepStats(math.nan, math.inf, 0.1), due)
+@pytest.mark.parametrize("wish", [0, 1, 2])
+def test_all_ranks_know_what_the_last_one_says(pair: Any, wish: int) -> None:
+    assert pair(said_by, StepStats(1 / 3, 1e300, 2.0), wish) == 2 * [(StepStats(1 / 3 + 10, 1e300, 2.0), wish)]
+    (first, _), (second, _) = pair(said_by, StepStats(math.nan, math.inf, 0.1), wish)
     assert math.isnan(first.loss) and math.isnan(second.loss)
     assert (first.top1_wrong, first.top5_wrong) == (second.top1_wrong, second.top5_wrong) == (math.inf, 0.1)
 

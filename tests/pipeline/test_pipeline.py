@@ -32,6 +32,7 @@ CUTS_AND_SCHEDULES = [
     (["conv3", "fc6", "fc7"], "Interleaved1F1B"),
     (["conv3", "fc6", "fc7"], "InterleavedZeroBubble"),
 ]
+FROZEN = [("conv1", "conv2"), ("conv1", "conv2", "conv3", "conv4", "conv5"), ("conv2", "fc7"), ("fc6", "fc7", "fc8")]
 LARGE = [model for model, net in NETS.items() if net.crops[0] > 32]
 NETS_AND_CUTS = [
     *((model, cut, "float32") for model in LARGE for cut in NETS[model].cuts),
@@ -69,6 +70,21 @@ def test_two_ranks_give_the_weights_of_one(
     assert len(figures[0]) == 3  # steps
     assert not weights.keys() & others.keys()
     assert weights | others == whole
+
+
+@pytest.mark.parametrize("freeze", FROZEN, ids="-".join)
+def test_frozen_layers_stay_and_the_others_learn_the_same_on_two_ranks(pair: Any, tiny: Path, freeze: tuple[str, ...]) -> None:
+    """Above, in and below a stage, and a whole stage, whose rank then has nothing to learn."""
+    learning = {"freeze": freeze, "lr_mult": {"fc8": 10}, "decay_mult": {"fc8": 0}}
+    start = gathered(one_process(), recipe("alexnet-32", learning), tiny)
+    *figures, whole = alone(recipe("alexnet-32", learning), tiny)
+    assert {name for name, value in start.items() if whole[name] == value} == {
+        f"{layer}.{kind}" for layer in freeze for kind in ("weight", "bias")
+    }
+    for cuts, schedule in CUTS_AND_SCHEDULES[::3] if len(freeze) < 5 else CUTS_AND_SCHEDULES:
+        cut = {"pipeline.cuts": cuts, "pipeline.schedule": schedule}
+        (*ours, weights), (*_, others) = pair(trained, recipe("alexnet-32", learning | cut), tiny)
+        assert (ours, weights | others) == (figures, whole), cut
 
 
 @pytest.mark.parametrize(("model", "cut", "precision"), NETS_AND_CUTS)

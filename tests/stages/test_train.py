@@ -74,8 +74,7 @@ def test_ctrl_c_while_mlflow_gets_the_model_costs_no_training(tiny: Path, tmp_pa
     assert stopped.stderr.endswith("interrupted\n")
     done = python(tmp_path, "second", "-m", "stages.train")
     assert done.returncode == 0, done.stderr
-    assert "resuming this training where it was stopped, after step 3 of epoch 2" in done.stderr
-    assert not any((tmp_path / ".checkpoints").iterdir())
+    assert "this training was finished already, and its last state is used" in done.stderr
     (stored,) = Store(tmp_path).runs({})
     assert (stored.name, stored.status) == ("second", "FINISHED")
     assert stored.registry.version is None and not list((tmp_path / "mlruns").rglob("*.safetensors"))

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -103,6 +103,18 @@ def test_a_run_that_goes_on_is_running_again(store: Store) -> None:
         until(lambda: run._run is not None)
         assert [stored.status for stored in store.runs({"training": "stopped"})] == ["RUNNING"]
     assert [stored.status for stored in store.runs({"training": "stopped"})] == ["FINISHED"]
+
+
+def test_a_run_that_goes_on_has_each_step_once(store: Store) -> None:
+    for steps in (range(1, 6), range(4, 9)):  # as after a checkpoint behind step 3; the steps 4 and 5 are done again
+        with suppress(KeyboardInterrupt), BackgroundRun(store, "again", resume={"training": "again"}) as run:
+            for step in steps:
+                run.metrics({"step_loss": 1 / step, "images_per_second": time.monotonic()}, step)
+            raise KeyboardInterrupt
+    (stored,) = store.runs({"training": "again"})
+    for name in ("step_loss", "images_per_second"):
+        history = stored._client.get_metric_history(stored._id, name)
+        assert sorted(point.step for point in history) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 @contextmanager

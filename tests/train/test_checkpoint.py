@@ -3,73 +3,19 @@
 import re
 import resource
 import subprocess
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from helpers.nets import settings_of
-from helpers.training import Recorder, hashes, one_process, session_of
+from helpers.stopped import MODEL, STEPS, alone, recipe, train
+from helpers.training import one_process, session_of
 from safetensors.torch import load_file
 
-from alexnet.models.numerics import prepare_process
-from alexnet.pipeline.distributed import Ranks
-from alexnet.pipeline.engine import StepStats
-from alexnet.pipeline.timing import StepTiming
+from alexnet.files.finished import mark_stored
 from alexnet.train import session
-from alexnet.train.checkpoint import OTHERS, Checkpoint
-from alexnet.train.state import Epoch
-
-STEPS = 9
-"""Three epochs of three steps, the last batch of each not full."""
-
-
-class Stop(Exception):
-    """What ends a training in its middle."""
-
-
-class Stopping(Recorder):
-    """Stops a training at step ``stop``; records the numbers of the steps."""
-
-    def __init__(self, stop: int) -> None:
-        super().__init__()
-        self.stop, self.done = stop, list[int]()
-
-    def step(self, epoch: int, step: int, count: int, stats: StepStats, timing: StepTiming) -> None:
-        super().step(epoch, step, count, stats, timing)
-        self.done.append(step)
-        if step == self.stop:
-            raise Stop
-
-
-def recipe(**changes: Any) -> dict[str, Any]:
-    """With crops, flips, colour noise and dropout, a rate that drops after the first epoch, and a saving at every step."""
-    steps = {"batch_size": 8, "epochs": 3, "flip": True, "color_noise": 0.1, "precision": "float32", "lr": 0.001}
-    drops = {"lr_schedule": "milestones", "lr_milestones": [1], "pipeline.ranks": 1, "machine.checkpoint_minutes": 0}
-    return settings_of("cifar10-32", **{**steps, **drops, **changes})
-
-
-Result = tuple[list[Epoch], dict[str, str], list[int]]
-"""The epochs of a training that ended, hashes of its weights, the numbers of the steps that were done."""
-
-
-def train(ranks: Ranks, settings: dict[str, Any], folder: Path, root: Path, stop: int = STEPS + 1) -> Result:
-    """Train until step ``stop`` is reported; the one before it is saved by then."""
-    training, observer, history = session_of(ranks, settings, folder), Stopping(stop), list[Epoch]()
-    with training.checkpoint(root) as checkpoint, suppress(Stop):
-        history += training.trainer.fit(observer, checkpoint)
-        checkpoint.clear()
-        assert observer.epochs == history  # those before the stop are reported again
-    return history, hashes(training.engine.parameters()), observer.done
-
-
-def alone(settings: dict[str, Any], folder: Path, root: Path, stop: int = STEPS + 1) -> Result:
-    threads = torch.get_num_threads()
-    prepare_process(threads=1)
-    result = train(one_process(), settings, folder, root, stop)
-    torch.set_num_threads(threads)
-    return result
+from alexnet.train.checkpoint import Checkpoint
+from alexnet.train.folders import OTHERS
 
 
 @pytest.mark.parametrize(
@@ -89,13 +35,13 @@ def test_a_training_goes_on_from_any_step(tiny: Path, tmp_path: Path, changes: d
     for stop in (3, 4, 8):  # in the middle of an epoch, behind one, in the next one
         assert alone(settings, tiny, tmp_path / "parts", stop)[2] == [*range(1, stop + 1)]
         assert alone(settings, tiny, tmp_path / "parts") == (epochs, weights, [*range(stop, STEPS + 1)])
+        mark_stored(tmp_path / "parts", MODEL)
 
 
 def test_a_training_may_be_stopped_again_and_again(tiny: Path, tmp_path: Path) -> None:
     done = [alone(recipe(), tiny, tmp_path / "parts", stop)[2] for stop in (3, 4, 8)]
     assert done == [[1, 2, 3], [3, 4], [4, 5, 6, 7, 8]]
     assert alone(recipe(), tiny, tmp_path / "parts")[:2] == alone(recipe(), tiny, tmp_path / "whole")[:2]
-    assert not list((tmp_path / "parts").iterdir())  # what is over is forgotten
 
 
 def test_other_ranks_and_cuts_go_on(pair: Any, tiny: Path, tmp_path: Path) -> None:
@@ -111,37 +57,68 @@ def test_other_ranks_and_cuts_go_on(pair: Any, tiny: Path, tmp_path: Path) -> No
     assert first[2] == second[2] == [3, 4, 5, 6]
     first, second = pair(train, other, tiny, root, 8)
     assert first[2] == second[2] == [6, 7, 8]
-    assert {path.name for path in root.glob("*/*/*")} == {"rank-0.safetensors", "rank-1.safetensors"}
+    assert {path.name for path in root.glob("*/*/*")} == {"rank-0.safetensors", "rank-1.safetensors", "state.json"}
     assert alone(recipe(), tiny, root) == (epochs, weights, [8, 9])
+    mark_stored(root, MODEL)
     alone(recipe(), tiny, root, 5)
     first, second = pair(train, two, tiny, root)
     assert first[0] == second[0] == epochs
     assert first[1] | second[1] == weights
 
 
-def test_a_damaged_checkpoint_is_reported_and_the_training_starts_again(
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1000])
+
+
+@pytest.mark.parametrize("damage", [flip, cut, Path.unlink])
+@pytest.mark.parametrize("name", ["rank-0.safetensors", "state.json"])
+def test_the_checkpoint_before_a_damaged_one_is_used(
+    tiny: Path, tmp_path: Path, name: str, damage: Callable[[Path], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = alone(recipe(), tiny, tmp_path / "whole")
+    root = tmp_path / "parts"
+    alone(recipe(), tiny, root, 6)
+    before, newest = sorted(root.glob("*/*/"))
+    assert (before.name, newest.name) == ("00002-000001", "00002-000002")
+    damage(newest / name)
+    capfd.readouterr()
+    assert alone(recipe(), tiny, root) == (*whole[:2], [5, 6, 7, 8, 9])
+    if (newest / name).exists() or name != "state.json":  # a folder without its description is one that was not completed
+        assert f"{newest} is damaged" in (said := capfd.readouterr().err)
+        assert "so the one before it is used" in said
+
+
+def test_two_damaged_checkpoints_are_reported_and_the_training_starts_again(
     tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    alone(recipe(), tiny, tmp_path, 5)
-    (file,) = tmp_path.glob("*/*/rank-0.safetensors")
-    file.write_bytes(file.read_bytes()[:-1000])
+    alone(recipe(), tiny, tmp_path, 6)
+    for file in tmp_path.glob("*/*/rank-0.safetensors"):
+        flip(file)
     assert alone(recipe(), tiny, tmp_path)[2] == [*range(1, STEPS + 1)]
-    assert "is damaged, so the training starts again" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert said.count("is damaged (rank-0.safetensors is not as it was written)") == 2
+    assert "so the training starts again" in said
 
 
 def test_a_stop_while_saving_leaves_the_one_before(tiny: Path, tmp_path: Path) -> None:
     alone(recipe(), tiny, tmp_path, 5)
-    (file,) = tmp_path.glob("*/*/rank-0.safetensors")
-    half = file.parents[1] / "00002-000002" / file.name  # of the next step, and state.json does not name it yet
+    file = min(tmp_path.glob("*/*/rank-0.safetensors"))
+    half = file.parents[1] / "00002-000002" / file.name  # of the next step, without its description
     half.parent.mkdir()
     half.write_bytes(file.read_bytes()[:1000])
     assert alone(recipe(), tiny, tmp_path, 6)[2] == [5, 6]
-    assert [path.name for path in tmp_path.glob("*/*/")] == ["00002-000002"]
+    assert {path.name for path in tmp_path.glob("*/*/")} == {"00002-000001", "00002-000002"}
 
 
 def test_what_is_saved_is_named_as_in_the_whole_net(tiny: Path, tmp_path: Path) -> None:
     alone(recipe(keep="best"), tiny, tmp_path, 5)
-    (file,) = tmp_path.glob("*/*/rank-0.safetensors")
+    file = max(tmp_path.glob("*/*/rank-0.safetensors"))
     names = {f"{layer}.{kind}" for layer in ("conv1", "conv5", "fc8") for kind in ("weight", "bias")}
     assert {f"{kind}/{name}" for kind in ("weights", "momentum_buffer", "best") for name in names} <= load_file(file).keys()
     assert file.parent.name == "00002-000001"
@@ -154,6 +131,9 @@ def test_only_what_changes_numbers_makes_another_training(tiny: Path) -> None:
     same: list[dict[str, Any]] = [{"pipeline.cuts": ["fc6"]}, {"pipeline.schedule": "GPipe"}, {"machine.workers": 3}]
     others: list[dict[str, Any]] = [{"lr": 0.002}, {"epochs": 4}, {"seed": 1}, {"pipeline.microbatches": 8}, {"mean": "channel"}]
     assert {fingerprint(**changes) for changes in same} == {fingerprint()}
+    assert fingerprint(epochs=4).rpartition("-")[0] == fingerprint().rpartition("-")[0]  # the same, but longer
+    cosine = {"lr_schedule": "cosine"}
+    assert fingerprint(**cosine, epochs=4).rpartition("-")[0] != fingerprint(**cosine).rpartition("-")[0]
     assert len({fingerprint(**changes) for changes in [{}, *others]}) == len(others) + 1
 
 

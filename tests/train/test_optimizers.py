@@ -1,6 +1,7 @@
 """The optimisers against their formulas in NumPy float64, on a weight and a bias, over a drop of the rate."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,3 +113,58 @@ def test_weights_and_their_updates_are_float32_under_bfloat16() -> None:
             torch.testing.assert_close(parameter.detach().double(), expected, rtol=1e-6, atol=1e-9)
     difference = (logits["float32"] - logits["bfloat16"]).abs().max()
     assert 0 < difference < 0.02 * logits["float32"].abs().max()
+
+
+@pytest.mark.parametrize("biases", [{}, BIASES], ids=["as the weights", "twice the rate, no decay"])
+def test_layers_with_rates_and_decays_of_their_own_learn_as_in_plain_torch(biases: dict[str, Any]) -> None:
+    """Three steps of torch's SGD with a group for each parameter; frozen layers have ``requires_grad`` off."""
+    layers = {"freeze": ["conv1", "conv4", "fc7"], "lr_mult": {"fc8": 10, "conv3": 0.5}, "decay_mult": {"conv2": 0, "fc8": 8}}
+    settings = Training.read(
+        settings_of(None, optimizer="torch_sgd", lr=0.01, weight_decay=0.05, **{"pipeline.microbatches": 2}, **layers, **biases)
+    )
+    ours, plain = net_of("alexnet-32", crop_size=28, dropout="off"), net_of("alexnet-32", crop_size=28, dropout="off")
+    start = {name: parameter.detach().clone() for name, parameter in plain.named_parameters()}
+    groups = []
+    for name, parameter in plain.named_parameters():
+        layer, _, kind = name.partition(".")
+        parameter.requires_grad_(layer not in layers["freeze"])
+        rate = 0.01 * {"fc8": 10, "conv3": 0.5}.get(layer, 1) * (biases.get("bias_lr_mult", 1) if kind == "bias" else 1)
+        decay = 0.05 * {"conv2": 0, "fc8": 8}.get(layer, 1) * (biases.get("bias_decay", 1) if kind == "bias" else 1)
+        groups.append({"params": [parameter], "lr": rate, "weight_decay": decay})
+    reference = torch.optim.SGD(groups, momentum=settings.momentum)
+    engine = SingleProcess(ours, settings, torch.device("cpu"))
+    optimizer = build_optimizer(engine.parameters(), settings)
+    for seed in range(3):
+        images = torch.randn(4, 3, 28, 28, generator=torch.Generator().manual_seed(seed))
+        engine.forward_backward(Batch(images, torch.arange(4), torch.arange(4), 4))
+        engine.update(optimizer)
+        F.cross_entropy(plain(images), torch.arange(4)).backward()  # type: ignore[no-untyped-call]
+        reference.step()
+        reference.zero_grad()
+    for name, expected in plain.named_parameters():
+        found, moved = engine.parameters()[name], (expected - start[name]).norm()
+        assert (found - expected).norm() <= 1e-4 * moved, name
+        assert (moved == 0) == (name.partition(".")[0] in layers["freeze"]), name
+
+
+def test_nothing_is_computed_for_frozen_layers() -> None:
+    """Neither their own gradients, nor those of inputs before the first layer that learns."""
+    settings = Training.read(settings_of(None, freeze=["conv1", "conv2", "fc7"], **{"pipeline.microbatches": 1}))
+    net = net_of("alexnet-32", crop_size=28)
+    engine = SingleProcess(net, settings, torch.device("cpu"))
+    called: list[tuple[str, str]] = []
+    for name, layer in net.named_children():
+        for kind in ("input_gradient", "weight_gradients"):
+            if compute := getattr(layer, kind, None):
+                setattr(layer, kind, partial(counted, called, (name, kind), compute))
+    engine.forward_backward(Batch(torch.randn(2, 3, 28, 28), torch.arange(2), torch.arange(2), 2))
+    engine.deferred[0].compute()
+    weights = [name for name, kind in called if kind == "weight_gradients"]
+    inputs = [name for name, kind in called if kind == "input_gradient"]
+    assert sorted(weights) == ["conv3", "conv4", "conv5", "fc6", "fc8"]
+    assert sorted(inputs) == ["conv4", "conv5", "fc6", "fc7", "fc8"]
+
+
+def counted(called: list[tuple[str, str]], key: tuple[str, str], compute: Callable[..., Any], *arguments: Any) -> Any:
+    called.append(key)
+    return compute(*arguments)

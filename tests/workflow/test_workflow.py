@@ -138,13 +138,12 @@ def test_an_experiment_that_was_killed_goes_on_in_one_process(repository: Path) 
     with subprocess.Popen(
         command, cwd=repository, env=activated(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as first:
-        until(lambda: any((repository / ".checkpoints").glob("*/state.json")), every=0.002)
+        until(lambda: any((repository / ".checkpoints").glob("*/*/state.json")), every=0.002)
         dvc = psutil.Process(first.pid)
         for process in [dvc, *dvc.children(recursive=True)]:
             process.kill()
     said = execute(repository, *command, "-S", "pipeline.ranks=1")
     assert "resuming this training where it was stopped, after step " in said
-    assert not any((repository / ".checkpoints").iterdir())
     # DVC knows the test of this model, which is that of two ranks without a stop.
     execute(repository, "python", "-m", "workflow.track")
     table = runs(repository)

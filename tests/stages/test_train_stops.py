@@ -1,0 +1,72 @@
+"""The stage `train` under torchrun gets real signals, stops so that nothing is lost, and says in one line how to go on."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from helpers.nets import settings_of
+from helpers.staged import ROOT
+from ruamel.yaml import YAML
+
+from alexnet.files.whole import sha256_of
+from stages.paths import MODEL
+
+TWO = ["-m", "workflow.torchrun", "--nproc-per-node", "2", "-m", "stages.train"]
+ONE = ["-m", "stages.train"]
+
+
+def start(folder: Path, *arguments: str, **changes: Any) -> "subprocess.Popen[str]":
+    """The stage in ``folder``, as DVC starts it."""
+    small = {"batch_size": 8, "epochs": 500, "lr": 0.001, "lr_schedule": "constant", "precision": "float32"}
+    YAML().dump(settings_of("cifar10-32", **{**small, **changes}), folder / "params.yaml")
+    (folder / "reports").mkdir(exist_ok=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+    return subprocess.Popen(
+        [sys.executable, *arguments], cwd=folder, env=kept | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+    )
+
+
+def stopped(folder: Path, number: int, **changes: Any) -> tuple[int, str]:
+    """Two ranks whose torchrun gets the signal after the first epoch: the exit status, and what was said from there on."""
+    process = start(folder, *TWO, **changes)
+    assert process.stderr
+    for line in process.stderr:
+        if "epoch 1/" in line:
+            break
+    process.send_signal(number)
+    said = process.stderr.read()
+    return process.wait(), said
+
+
+def test_ctrl_c_ends_the_epoch_and_the_model_is_kept_with_the_bytes_of_an_undisturbed_training(
+    tiny: Path, tmp_path: Path
+) -> None:
+    for name in ("stopped", "whole"):
+        shutil.copytree(tiny, tmp_path / name, dirs_exist_ok=True)
+    status, said = stopped(tmp_path / "stopped", signal.SIGINT)
+    *_, last = said.splitlines()
+    words = r"stopped after epoch (\d+); dvc exp run -S epochs=\1 keeps this model, and the same command goes on"
+    found = re.fullmatch(words, last)
+    assert status == 130 and found and "Traceback" not in said, said
+    assert re.search(r"stopping after epoch \d+, in about .*; Ctrl-C again stops now", said)
+    one = {"epochs": int(found[1]), "pipeline.ranks": 1}
+    kept, whole = start(tmp_path / "stopped", *ONE, **one), start(tmp_path / "whole", *ONE, **one)
+    said = kept.communicate()[1]
+    assert f"going on from the same training with epochs: 500, after epoch {found[1]}" in said
+    whole.communicate()
+    assert (kept.returncode, whole.returncode) == (0, 0)
+    assert sha256_of(tmp_path / "stopped" / MODEL) == sha256_of(tmp_path / "whole" / MODEL)
+
+
+def test_sigterm_saves_what_a_short_training_has_and_says_so_in_one_line(tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+    status, said = stopped(tmp_path, signal.SIGTERM, lr_schedule="cosine")
+    *_, last = said.splitlines()
+    assert status == 128 + signal.SIGTERM and "Traceback" not in said, said
+    assert re.match(r"stopped after (step \d+ of )?epoch \d+; the same command goes on from there \(lr_schedule: cosine", last)
+    assert len(list(tmp_path.glob(".checkpoints/*/*/state.json"))) == 1
