@@ -1,4 +1,4 @@
-"""What the commands share: the model, and the images that are named on the command line."""
+"""What the commands share: loading the model, and finding the images named on the command line."""
 
 import argparse
 import sys
@@ -25,7 +25,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default="models/alexnet.safetensors",
-        help="default: %(default)s; its card lies beside it. Or torchvision's published weights, alexnet-owt-7be5be79.pth",
+        help="a model with its card beside it, or torchvision's alexnet-owt-7be5be79.pth; default: %(default)s",
     )
 
 
@@ -35,7 +35,7 @@ def add_images(parser: argparse.ArgumentParser) -> None:
         "images",
         nargs="+",
         metavar="FILE|FOLDER|-",
-        help="image files; folders, with all images below them; -: a list of files, one a line, or one image, from stdin",
+        help="an image file, a folder with images at any depth, or - to read one image, or a list of files, from stdin",
     )
 
 
@@ -50,7 +50,7 @@ def load_model(path: str) -> "Model":
 
 
 def listed(arguments: Sequence[str]) -> dict[str | bytes, str | None]:
-    """The images that the arguments name, each with the folder that it is in below the folder that was named, if it is in one.
+    """The images that the arguments name, each with the subfolder of the named folder that it is in, if any.
 
     From stdin, an image is its bytes.
     """

@@ -1,4 +1,4 @@
-"""What ``evaluate`` and ``ensemble`` share: a folder of class folders, and what is printed of a test on it."""
+"""What ``evaluate`` and ``ensemble`` share: the folder of test images, and printing the results."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from alexnet.output import complain, say
 
 def add_folder(parser: argparse.ArgumentParser) -> None:
     """Declare the folder, and where the tables go."""
-    parser.add_argument("folder", metavar="FOLDER", help="a folder of images for each class, with its name")
+    parser.add_argument("folder", metavar="FOLDER", help="a folder with one subfolder of images per class, named after it")
     tables = "predictions.csv, per_class.csv, confusion.csv and metrics.json"
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help=f"write {tables} into this folder")
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help=f"write {tables} to this folder")
 
 
 def report(paths: Sequence[str], arguments: argparse.Namespace) -> int:
-    """Test the models and print what was found, for several models of their average; returns the exit status."""
+    """Test the models and print the results, with those of their average if there are several; returns the exit status."""
     # Imported here, as torch takes seconds.
     from alexnet.evaluate.results import metrics, write_tables
     from alexnet.files.whole import write_json

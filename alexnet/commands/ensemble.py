@@ -1,4 +1,4 @@
-"""Test several models together on a folder of class folders: the average of their probabilities."""
+"""Average the probabilities of several models, and test them on a folder with one subfolder per class."""
 
 import argparse
 

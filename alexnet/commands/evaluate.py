@@ -1,4 +1,4 @@
-"""Test a model on a folder of class folders: errors, a table by class, confusions."""
+"""Test a model on a folder with one subfolder per class: errors, a per-class table, confusions."""
 
 import argparse
 

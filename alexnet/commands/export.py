@@ -1,4 +1,4 @@
-"""Write a trained model in the format of another program: ONNX, torch's pt2, or torchvision's weights."""
+"""Export a trained model to ONNX, torch's pt2, or torchvision's weights."""
 
 import argparse
 from pathlib import Path
@@ -16,13 +16,13 @@ EXAMPLE = "python -m alexnet export --to onnx --with-preparation -o ~/alexnet.on
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--to", required=True, metavar="FORMAT", help="onnx, pt2, or torchvision: weights for its alexnet")
+    parser.add_argument("--to", required=True, metavar="FORMAT", help="onnx, pt2, or torchvision (weights for its alexnet)")
     add_model(parser)
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: beside the model, under its name")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: the model's path with the format's suffix")
     parser.add_argument(
         "--with-preparation",
         action="store_true",
-        help="take uint8 RGB squares (N, size, size, 3) and give probabilities, instead of the net's inputs and logits",
+        help="take uint8 RGB squares (N, size, size, 3) and return probabilities, instead of the net's inputs and logits",
     )
 
 

@@ -1,4 +1,4 @@
-"""Write what a layer makes of images into a Parquet file: path, label and vector."""
+"""Write a layer's activations for images to a Parquet file: path, label and vector."""
 
 import argparse
 from pathlib import Path
@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_images(parser)
     add_model(parser)
-    parser.add_argument("--layer", help="a layer of the net, with its activation function; default: the last hidden layer, fc7")
+    parser.add_argument("--layer", help="the layer, after its activation function; default: the last hidden layer, fc7")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the Parquet file to write")
 
 

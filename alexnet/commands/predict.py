@@ -22,11 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_images(parser)
     add_model(parser)
-    parser.add_argument("--top", type=int, default=5, metavar="K", help="how many classes; default: %(default)s")
+    parser.add_argument("--top", type=int, default=5, metavar="K", help="number of classes to print; default: %(default)s")
     parser.add_argument("--ten-crop", action="store_true", help="average over ten crops instead of the centre crop")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", dest="form", action="store_const", const="json", help="print an object in JSON a line")
-    form.add_argument("--csv", dest="form", action="store_const", const="csv", help="print a table, a row for each class")
+    form.add_argument("--json", dest="form", action="store_const", const="json", help="print one JSON object per line")
+    form.add_argument("--csv", dest="form", action="store_const", const="csv", help="print a CSV table, one row per class")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Print the training images that are nearest to an image in the last hidden layer (the paper's figure 4, right)."""
+"""Print the training images whose last hidden layer is nearest to that of an image (the paper's figure 4, right)."""
 
 import argparse
 import json
@@ -19,10 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_images(parser)
     add_model(parser)
     parser.add_argument(
-        "--among", type=Path, metavar="FILE", help="images of `python -m alexnet features`, instead of those of the training"
+        "--among", type=Path, metavar="FILE", help="search a file of `python -m alexnet features`, not the training images"
     )
-    parser.add_argument("-k", type=int, default=6, help="how many; default: %(default)s")
-    parser.add_argument("--json", action="store_true", help="print an object in JSON a line")
+    parser.add_argument("-k", type=int, default=6, help="number of images to print; default: %(default)s")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
 def run(arguments: argparse.Namespace) -> int:

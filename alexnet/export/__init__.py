@@ -1,4 +1,4 @@
-"""A trained net in other programs' formats, each checked against the net before its file appears."""
+"""Export to other programs' formats, each checked against the net before its file appears."""
 
 SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2", "torchvision": ".pth"}
-"""The formats, and the ends of their files' names."""
+"""The formats and their file suffixes."""

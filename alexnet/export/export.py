@@ -18,7 +18,7 @@ from alexnet.input.augment import apply, center_views
 from alexnet.prepare.pixels import square
 
 TOLERANCE = 1e-4
-"""How far an output may be from the net's, as a part of the largest output if that is above 1."""
+"""The largest allowed difference from the net's outputs, relative to the largest output if that is above 1."""
 
 
 def export(model: Model, path: Path, to: str, prepared: bool = False) -> float:

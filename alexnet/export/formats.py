@@ -38,7 +38,7 @@ class Graph:
 
 
 def onnx(graph: Graph) -> tuple[bytes, Run]:
-    """An ONNX file, with the metadata in ``metadata_props``, and what onnxruntime makes of it."""
+    """An ONNX file, with the metadata in ``metadata_props``, and a function that runs it in onnxruntime."""
     try:
         import onnxruntime
         import onnxscript  # noqa: F401

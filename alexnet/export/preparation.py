@@ -1,4 +1,4 @@
-"""The way from an image's pixels to the net's inputs, as part of the graph and in words beside it."""
+"""How an image's pixels become the net's inputs: as part of the graph, or described in its metadata."""
 
 import base64
 import io
@@ -35,7 +35,7 @@ class Prepared(nn.Module):
 
 
 def metadata(card: Card, mean: Tensor, inside: bool) -> dict[str, str]:
-    """What a program needs to know of the graph, by key; ``inside``: the preparation is part of it.
+    """What a program needs to know about the graph, by key; ``inside``: the preparation is part of it.
 
     ``mean``: (3, size, size). If its pixels differ, it is given as a whole: base64 of a .npy file.
     """

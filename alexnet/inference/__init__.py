@@ -1,1 +1,1 @@
-"""A trained model and images from outside: what it predicts, and what its layers make of them."""
+"""Using a trained model on any images: predictions, tests and features."""

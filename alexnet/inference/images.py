@@ -20,7 +20,7 @@ from alexnet.input.loader import thread_count
 from alexnet.prepare.pixels import BadImage, canonical, decode
 
 Image: TypeAlias = str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[np.uint8]
-"""A file's path or its content, an image of Pillow's, or RGB pixels, uint8 (height, width, 3)."""
+"""The path or the content of a file, a Pillow image, or RGB pixels, uint8 (height, width, 3)."""
 BATCH = 64
 AHEAD = 2
 """Batches that are decoded while the net computes another."""
@@ -32,7 +32,7 @@ class Preparation(NamedTuple):
     size: int
     """Side of the square, in pixels."""
     torchvision: bool = False
-    """Whether its shorter side is resized as torchvision does it for its own weights, and not as ``preprocess`` does."""
+    """Whether to resize the shorter side as torchvision does for its own weights, rather than as ``preprocess`` does."""
 
     def square(self, payload: bytes) -> NDArray[np.uint8]:
         """RGB, uint8 (size, size, 3), of the content of a file. Raises ``BadImage``."""
@@ -62,7 +62,7 @@ class Batch:
 
 
 def read_batches(images: Sequence[Image], preparations: Collection[Preparation], title: str | None = None) -> Iterator[Batch]:
-    """Read ``images``, at most ``BATCH`` at a time, on all cores. ``title``: of a progress bar, on a terminal; None for none."""
+    """Read ``images`` on all cores, at most ``BATCH`` at a time. ``title``: of a progress bar on a terminal; None for none."""
     bar = tqdm(total=len(images), desc=title, unit=" images", disable=None if title else True, leave=False)
     # A product of matrices in this many threads needs none of its own.
     with bar, threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(thread_count(None, processes=1), "decode") as pool:

@@ -1,4 +1,4 @@
-"""A trained model that answers for images: ``alexnet.load``."""
+"""A trained model for use from Python: ``alexnet.load``."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ class Guess(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    """A trained net, its card, and how it takes images. ``load`` makes one."""
+    """A trained net, its card, and how it prepares images. Made by ``load``."""
 
     net: Network
     card: Card
@@ -53,7 +53,7 @@ class Model:
     def predict(self, images: Image | Sequence[Image], *, top: int = 5, ten_crop: bool = False) -> list[list[Guess]]:
         """The ``top`` most probable classes of each image, the most probable first; of a single image, a list of one.
 
-        ``images``: paths, contents of files (bytes), Pillow's images, or RGB pixels, uint8 (height, width, 3). ``ten_crop``:
+        ``images``: paths, contents of files (bytes), Pillow images, or RGB pixels, uint8 (height, width, 3). ``ten_crop``:
         average the probabilities of ten crops (five if mirror images are not of their class) instead of the centre crop alone.
         Raises ``UserError`` if an image cannot be read.
         """
@@ -64,8 +64,8 @@ class Model:
     def features(self, images: Image | Sequence[Image], layer: str | None = None) -> NDArray[np.float32]:
         """The activations of ``layer`` for the centre crop of each image, float32 (N, units); maps are flattened.
 
-        A layer with weights is meant with its activation function. None: the last hidden layer, fc7 in the nets of eight
-        layers. Raises ``UserError`` if the net has no such layer, or an image cannot be read.
+        For a layer with weights, they are taken after its activation function. None: the last hidden layer, fc7 in the nets
+        of eight layers. Raises ``UserError`` if the net has no such layer, or an image cannot be read.
         """
         return np.concatenate([self.activations(squares, layer) for squares in self._squares(images)])
 

@@ -1,4 +1,4 @@
-"""Test one model, or several together, on a folder of class folders."""
+"""Test one model, or an ensemble, on a folder with one subfolder per class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ from alexnet.sources.wordnet import WNID
 
 
 class TestResult(NamedTuple):
-    """What a test found."""
+    """The results of a test."""
 
     evaluations: list[Evaluation]
     """Of each model and, if there are several, of their average."""
@@ -37,7 +37,7 @@ class TestResult(NamedTuple):
 def run_test(models: Sequence[Model], folder: Path) -> TestResult:
     """Test ``models`` on the images below the class folders in ``folder``; probabilities are averaged (paper, section 5).
 
-    A class folder has the name of a class; if there are as many WordNet ids as classes, they are the classes in that order.
+    A class folder is named after its class; as many WordNet ids as there are classes are the classes in that order.
     Some classes may have no folder. Raises ``UserError`` if another folder is there, or no image can be read.
     """
     omissions = Omissions()
@@ -69,7 +69,7 @@ def refuse_other_classes(names: Sequence[str], models: Sequence[Model]) -> None:
 
 
 def summary(evaluations: Sequence[Evaluation], names: Sequence[str], models: Sequence[Model]) -> str:
-    """A table of the errors of each model and of their average, and one by class, in text."""
+    """The errors of each model and of their average, and the errors per class, as two text tables."""
     classes, averaged = models[0].classes, evaluations[-1]
     flips = {model.card.flip for model in models}
     ten = "all crops" if len(flips) > 1 else "ten crops" if True in flips else "five crops"

@@ -1,4 +1,4 @@
-"""What the report reads: card, curves, errors, kernels, eigenbasis, images and what the net makes of them."""
+"""What the report reads: card, curves, errors, kernels, eigenbasis, images and their predictions."""
 
 import csv
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ class Picture(BaseModel):
 
 
 class Sample(Picture):
-    """A test image and its most probable classes, the first one first."""
+    """A test image and its most probable classes, in order."""
 
     rank_of_actual: int
     """1 if its class came first."""
@@ -62,10 +62,10 @@ class Sample(Picture):
 
 
 class Nearest(BaseModel):
-    """For each sample the training images that are nearest to it in what the net makes of them."""
+    """For each sample, the training images with the nearest activations."""
 
     layer: str
-    """Whose activations are compared."""
+    """The layer whose activations are compared."""
     images: int
     """Training images that were searched."""
     of: int
@@ -82,14 +82,14 @@ class Layer(BaseModel):
     macs: int
     """Multiply-accumulates of one image's forward pass."""
     input_values: int
-    """Numbers that one image puts in."""
+    """Input values for one image."""
     output: list[int]
-    """The shape of what comes out for one image: maps, height and width, or units."""
+    """Output shape for one image: maps, height and width, or units."""
 
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """All that the report shows; classes have their printable names."""
+    """Everything that the report shows, with printable class names."""
 
     card: Card
     metrics: dict[str, Any]
@@ -106,11 +106,11 @@ class ReportInputs:
     samples: list[Sample]
     nearest: Nearest
     mistakes: list[Sample]
-    """Wrong test images, the one first of whose class the net was most certain."""
+    """Misclassified test images, the most confident first."""
     layers: list[Layer]
     """In order."""
     maps: dict[str, NDArray[np.float32]]
-    """By convolution, what the first sample causes behind its activation: (maps, height, width)."""
+    """The first sample's activations after each convolution, by its name: (maps, height, width)."""
 
 
 def read_inputs(card: Path, curves: Path, metrics: Path, eigenbasis: Path, mean: Path, evaluation: Path) -> ReportInputs:

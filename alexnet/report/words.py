@@ -1,4 +1,4 @@
-"""What the report says of a training: departures from the paper, what it does to its images."""
+"""Phrases for the report: how a training departs from the paper, and what it does to its images."""
 
 from collections import Counter
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from alexnet.tracking.registry import Registry
 from alexnet.tracking.uri import HOME, Address, follow_repository, sqlite_uri
+from alexnet.tracking.view import TAGS, page
 
 if TYPE_CHECKING:
     import mlflow.entities
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "alexnet"
 ARTIFACTS = "mlruns"
-KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""The experiment's tag that tells MLflow's UI that its runs are trainings."""
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -76,8 +75,8 @@ class Store:
 
     @property
     def page(self) -> str:
-        """The page of the runs in MLflow's UI, from the server's address on; otherwise it opens for prompts and traces."""
-        return f"/#/experiments/{self._experiment[1]}?workflowType=machine_learning"
+        """The page of the runs in MLflow's UI, from the server's address on."""
+        return page(self._experiment[1])
 
     def runs(self, tags: Mapping[str, str]) -> list["StoredRun"]:
         """The runs that have all of ``tags``, newest first."""
@@ -118,7 +117,7 @@ class Store:
             except ValueError as error:  # a variable of MLflow, such as a timeout that is not a number
                 raise MlflowException(str(error)) from error
             if found is None:
-                tags = KIND | ({HOME: self.artifacts} if self.artifacts else {})
+                tags = TAGS | ({HOME: self.artifacts} if self.artifacts else {})
                 try:
                     return client, client.create_experiment(EXPERIMENT, artifact_location=self.artifacts, tags=tags)
                 except MlflowException:  # a server may have been asked for it by two at once
@@ -130,8 +129,8 @@ class Store:
                 raise MlflowException(
                     f"its experiment {EXPERIMENT} was deleted; run `MLFLOW_TRACKING_URI={shlex.quote(self.uri)} {restore}`"
                 )
-            for name in KIND.keys() - found.tags.keys():
-                client.set_experiment_tag(found.experiment_id, name, KIND[name])
+            for name in TAGS.keys() - found.tags.keys():
+                client.set_experiment_tag(found.experiment_id, name, TAGS[name])
             if self.database and self.artifacts and self.database.resolve().is_relative_to(self._root):
                 old = follow_repository(self.database, EXPERIMENT, self.artifacts)
                 if old:

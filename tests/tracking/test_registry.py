@@ -1,14 +1,16 @@
 """Models in MLflow's registry, in a real store."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from helpers.cards import card_of
 
 from alexnet.files.card import Card
-from alexnet.tracking.client import Store
+from alexnet.tracking.client import Store, named_results
 from alexnet.tracking.registry import champion
 
 WEIGHTS = b"weights"
@@ -110,7 +112,19 @@ def test_a_run_names_its_images_and_its_model_for_the_ui(store: Store, root: Pat
     assert model.model_id in run.registry.version.source
     experiment = run._client.get_experiment(found.info.experiment_id)
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
-    assert store.page == f"/#/experiments/{found.info.experiment_id}?workflowType=machine_learning"
+
+
+def test_the_page_of_the_runs_shows_a_saved_view_with_the_four_errors(store: Store, root: Path) -> None:
+    run = store.create("viewed", {})
+    tags = run._client.get_experiment(run._run.info.experiment_id).tags
+    query = parse_qs(store.page.partition("?")[2])
+    view = json.loads(tags[f"mlflow.sharedViewState.{query['viewStateShareKey'][0]}"])
+    state = json.loads(view["state"])
+    logged = named_results({crops: {"top1_error": 0.1, "top5_error": 0.0, "loss": 1.0} for crops in ("center", "ten_crop")})
+    errors = {f"metrics.`{name}`" for name in logged if name.endswith("_error")}
+    assert len(errors) == 4
+    assert set(state["selectedColumns"]) == set(state["columnOrder"]) == state["columnWidths"].keys() == errors
+    assert state["orderByKey"] in errors
 
 
 def test_models_follow_a_repository_that_was_moved(store: Store, root: Path, tmp_path: Path) -> None:
