@@ -1,6 +1,9 @@
 """What the documents, params.yaml and the recipes name is there: links, settings, recipes, values."""
 
+import ast
 import re
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -26,7 +29,8 @@ def anchors(text: str) -> set[str]:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_relative_link_leads_somewhere(document: str) -> None:
     broken = []
-    for link, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", TEXTS[document]):
+    text = re.sub(r"```.*?```", "", TEXTS[document], flags=re.DOTALL)
+    for link, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", text):
         target = (ROOT / document).parent / link if link else ROOT / document
         if "://" in link or link.startswith(WRITTEN_BY_A_RUN):
             continue
@@ -63,3 +67,30 @@ def test_params_yaml_lists_every_legal_value_of_every_choice() -> None:
         before = line.lstrip()
     assert {"model", "data.source", "lrn", "towers", "scale", "pipeline.schedule"} <= {name for name in choices if choices[name]}
     assert missing == {}
+
+
+def messages() -> Iterator[str]:
+    """All texts in the code and the Makefile; what is filled in is an ellipsis."""
+    yield (ROOT / "Makefile").read_text()
+    for folder in ("alexnet", "stages", "workflow"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.JoinedStr):
+                    yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield node.value
+
+
+def test_every_message_that_the_guide_explains_is_one_of_the_codes() -> None:
+    rows = TEXTS["docs/guide.md"].partition("## Troubleshooting")[2].splitlines()
+    explained = [message for row in rows if row.startswith("| `") for message in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    assert len(explained) > 20
+    known = "\n".join(messages())
+    assert [message for message in explained if message.strip("… ") not in known] == []
+
+
+def test_the_lesson_uses_names_that_exist() -> None:
+    lesson = ast.parse("\n".join(re.findall(r"```python\n(.*?)```", TEXTS["docs/lesson.md"], re.DOTALL)))
+    imports = [(node.module, name.name) for node in ast.walk(lesson) if isinstance(node, ast.ImportFrom) for name in node.names]
+    assert len(imports) > 5
+    assert [name for module, name in imports if not hasattr(import_module(module or ""), name)] == []
