@@ -10,9 +10,9 @@ from alexnet.files.whole import read_json, write_json
 
 
 class Record(BaseModel):
-    """The content of a JSON file, typed and frozen. Fields are written in the order of their declaration."""
+    """The content of a JSON file, typed and frozen; its numbers are finite. Fields are written in the order of their declaration."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all."""
