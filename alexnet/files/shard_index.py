@@ -20,7 +20,7 @@ class Shard(Record):
 
     file: Annotated[str, Field(pattern=r"^\w+-\d+\.tar$")]
     """Its name, in the folder of the index."""
-    bytes: Count
+    bytes: Annotated[int, Field(ge=1)]
     sha256: str
 
 
