@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import properties as properties
 from helpers import staged
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""

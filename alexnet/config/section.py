@@ -58,4 +58,8 @@ def _sentence(problem: Any) -> str:
         return f"params.yaml: {name} is missing; add it"
     if problem["type"].startswith("bool"):
         wanted = "should be true or false"
-    return f"params.yaml: {name}: {brief(problem['input'])} is not valid: it {wanted}" if name else f"params.yaml: {printable(wanted)}"
+    return (
+        f"params.yaml: {name}: {brief(problem['input'])} is not valid: it {wanted}"
+        if name
+        else f"params.yaml: {printable(wanted)}"
+    )

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, JSON, and hashes."""
+"""Files that appear whole or not at all, JSON, arrays, and hashes."""
 
 import errno
 import hashlib
@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from alexnet.errors import UserError
+import numpy as np
+from numpy.typing import NDArray
 
+from alexnet.errors import UserError
+from alexnet.names import brief
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """The numbers of the errors of a disk, a quota or a limit that has no room for more."""
@@ -63,6 +66,22 @@ def read_json(path: Path, remedy: str = "") -> Any:
         raise UserError(f"{path} is missing; {remedy or 'run `dvc repro` to make it'}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}); {remedy or 'run `dvc repro` to make it again'}") from None
+
+
+def read_array(path: Path, remedy: str = "") -> NDArray[Any]:
+    """The array of a ``.npy`` file, mapped, so that no header can ask for more memory than the file has bytes.
+
+    Raises ``UserError``, as ``read_json`` does.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; {remedy or 'run `dvc repro` to make it'}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # of many kinds, as the header is Python
+        raise UserError(f"{path} is damaged ({brief(error)}); {remedy or 'run `dvc repro` to make it again'}") from None
+    return array
 
 
 def sha256_of(path: Path) -> str:

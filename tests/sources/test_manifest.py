@@ -34,7 +34,10 @@ def test_any_file_name_survives(tmp_path: Path) -> None:
 
 
 def test_rows_are_kept_as_text_and_give_what_a_list_gives(tmp_path: Path) -> None:
-    rows = [Row(("train", "val")[number // 2500], number % 2, f"a\n{number}.jpg", number, 5, f"{number:064}") for number in range(5000)]
+    rows = [
+        Row(("train", "val")[number // 2500], number % 2, f"a\n{number}.jpg", number, 5, f"{number:064}")
+        for number in range(5000)
+    ]
     manifest.write(tmp_path, Manifest("folder", ["a", "b"], True, "encoded", None, rows))
     tracemalloc.start()
     try:
