@@ -80,7 +80,7 @@ def read_array(path: Path, remedy: str = "") -> NDArray[Any]:
     except MemoryError:
         raise
     except Exception as error:  # of many kinds, as the header is Python
-        raise UserError(f"{path} is damaged ({brief(error)}); {remedy or 'run `dvc repro` to make it again'}") from None
+        raise UserError(f"{path} is damaged ({brief(str(error))}); {remedy or 'run `dvc repro` to make it again'}") from None
     return array
 
 

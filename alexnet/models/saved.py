@@ -47,7 +47,7 @@ def load_model(path: Path, card: Card) -> tuple[Network, Tensor]:
         net = build(card.net, len(card.classes), Switches.of(card.settings))
         net.load_state_dict(tensors, assign=True)
     except (SafetensorError, LookupError, RuntimeError, ValueError, TypeError, AttributeError, AssertionError) as error:
-        why = brief(error)
+        why = brief(" ".join(str(error).split()))
         raise UserError(f"{path} does not hold the net of its card ({why}); train again to write both") from None
     return net.eval().to(memory_format=torch.channels_last), mean
 
