@@ -155,6 +155,7 @@ class Evil:
         return (Path.touch, (Path("/tmp/never"),))
 
 
+@pytest.mark.filterwarnings("ignore")  # torch warns of the kinds of files
 def test_torchs_files_made_to_mislead_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "some.pth"
     name = "features.0.weight"

@@ -17,7 +17,7 @@ from scipy.io import savemat
 from alexnet.config.data import Source
 from alexnet.errors import UserError
 from alexnet.sources import imagenet
-from alexnet.sources.fetch import Archive, unpack
+from alexnet.sources.fetch import unpack
 from alexnet.sources.listing import Request
 from alexnet.sources.tar import BLOCK, END, members
 from alexnet.sources.torchvision import DataSet, fetching, opened
@@ -68,7 +68,7 @@ HOSTILE = {
 def test_a_hostile_tar_is_refused(tmp_path: Path, case: str) -> None:
     content, why = HOSTILE[case]
     (tmp_path / "some.tar").write_bytes(content + END)
-    with pytest.raises(UserError, match=rf"some\.tar is damaged \(.*\); replace it with a complete one") as refusal:
+    with pytest.raises(UserError, match=r"some\.tar is damaged \(.*\); replace it with a complete one") as refusal:
         list(members(tmp_path / "some.tar"))
     with pytest.raises(UserError, match=why):
         raise refusal.value
