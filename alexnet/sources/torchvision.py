@@ -182,7 +182,7 @@ def fetching(module: Any, folder: Path) -> Iterator[None]:
         link.symlink_to(path.absolute())
 
     # Python before 3.14 would write members named ../ where they say.
-    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)  # type: ignore[assignment]
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
     places = [place for place in (torchvision.datasets.utils, module) if hasattr(place, "download_url")]
     theirs = torchvision.datasets.utils.download_url
     for place in places:

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def inside(disk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     command.checked_params.cache_clear()
 
 
-def ended(do: Callable[[], object], capsys: pytest.CaptureFixture[str]) -> str:
+def ended(do: Callable[[], None], capsys: pytest.CaptureFixture[str]) -> str:
     """The last words of what fails as a stage does."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as end:
@@ -57,7 +58,7 @@ def ended(do: Callable[[], object], capsys: pytest.CaptureFixture[str]) -> str:
     return said
 
 
-def survives(disk: Path, do: Callable[[], object], outs: list[Path], levels: int, capsys: pytest.CaptureFixture[str]) -> None:
+def survives(disk: Path, do: Callable[[], None], outs: list[Path], levels: int, capsys: pytest.CaptureFixture[str]) -> None:
     """``do`` with less space than it needs, several times with more and more, and then with enough."""
     before = shutil.disk_usage(disk).free
     do()
@@ -86,7 +87,7 @@ def test_the_stages_of_the_data(inside: Path, images: Path, shipped: Shipped, ca
         YAML().dump(params, file)
     outs = {download: [paths.RAW], pca: [paths.EIGENBASIS, paths.MEAN], preprocess: [paths.SHARDS]}
     for stage, made in outs.items():
-        survives(inside, lambda stage=stage: stage.main(stage.Params.read(params)), made, 3, capsys)
+        survives(inside, partial(stage.main, stage.Params.read(params)), made, 3, capsys)
 
 
 def test_the_archive_of_the_digits(inside: Path, shipped: Shipped, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,7 +119,11 @@ def test_the_evaluation(inside: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_the_report(inside: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copyfile(Path(__file__).parents[2] / "params.yaml", "params.yaml")
     write_run(inside)
-    survives(inside, lambda: making.report(Path()), [paths.FIGURES, paths.PAGE, paths.SUMMARY], 5, capsys)
+
+    def write() -> None:
+        making.report(Path())
+
+    survives(inside, write, [paths.FIGURES, paths.PAGE, paths.SUMMARY], 5, capsys)
 
 
 def test_a_disk_that_is_full_for_messages_too(
