@@ -20,8 +20,17 @@ from alexnet.models.build import build
 from alexnet.models.network import Network, Switches
 from alexnet.names import brief
 
-
-UNREADABLE = (SafetensorError, UnpicklingError, BadZipFile, EOFError, RuntimeError, LookupError, AttributeError, TypeError, ValueError)
+UNREADABLE = (
+    SafetensorError,
+    UnpicklingError,
+    BadZipFile,
+    EOFError,
+    RuntimeError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ValueError,
+)
 """What the readers of weights raise for a file that is damaged or made to mislead."""
 
 

@@ -139,7 +139,7 @@ def test_a_card_without_a_setting_of_its_net_is_refused(model: Path) -> None:
 
 def start(path: Path, why: str) -> None:
     with pytest.raises(UserError, match=rf"init_from: .*{path.name} .*{why}") as refusal:
-        start_from(path, net_of("alexnet-owt", classes=2))
+        start_from(path, net_of("alexnet-owt", classes=2), ["cat", "dog"])
     assert str(refusal.value).isprintable()
 
 
