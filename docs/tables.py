@@ -14,7 +14,7 @@ from typing import Any
 
 from alexnet.config.check import Settings
 from alexnet.config.nets import NETS
-from alexnet.config.section import flat
+from alexnet.config.section import MOST, flat
 from alexnet.config.sources import SOURCES
 from stages import paths
 from stages.provenance import git
@@ -158,7 +158,7 @@ def _legal(schema: dict[str, Any]) -> str:
     if schema["type"] == "array":
         return f"list of: {_legal(schema['items'])}"
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema]
+    bounds = [f"{sign} {schema[key]:g}" for key, sign in signs.items() if schema.get(key, MOST) != MOST]
     return " ".join([schema["type"], " and ".join(bounds)]).strip()
 
 

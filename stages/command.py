@@ -14,6 +14,7 @@ from alexnet.config.check import check
 from alexnet.config.processor import refuse_emulation
 from alexnet.config.section import Section
 from alexnet.errors import UserError
+from alexnet.files.whole import FULL
 from alexnet.output import complain
 from stages import paths
 from stages.provenance import git
@@ -42,7 +43,8 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
         complain(f"error: {error}")
         sys.exit(2)
     except OSError as error:
-        complain(f"error: {error.filename or 'a file'}: {error.strerror or error}; fix that and run this again")
+        remedy = "free some space" if error.errno in FULL else "fix that"
+        complain(f"error: {error.filename or 'a file'}: {error.strerror or error}; {remedy} and run this again")
         sys.exit(2)
     except (MemoryError, ImportError, RuntimeError) as error:
         # The linker and torch have no types of their own for it.
@@ -87,6 +89,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise UserError(f"{path}: not valid YAML: fix {f'line {mark.line + 1}' if mark else 'it'}") from None
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise UserError(f"{path}: not valid YAML: {why}; fix it") from None
     if not isinstance(mapping, dict):
         raise UserError(f"{path}: not a mapping; write each setting as `name: value`")
     return mapping

@@ -1,9 +1,8 @@
 """Fetch and verify the images, and list them."""
 
-import sys
-
 from alexnet.config.data import Source
 from alexnet.config.section import Section
+from alexnet.output import complain
 from stages import paths
 from stages.command import run
 
@@ -25,11 +24,10 @@ def main(params: Params) -> None:
     manifest.write(paths.RAW, found)
     counts = ", ".join(f"{len(found.of_split(split))} {split}" for split in manifest.SPLITS)
     for line in omissions.lines:
-        print(f"download: {line}", file=sys.stderr)
+        complain(f"download: {line}")
     left_out = f"; left out: {omissions.summary()}" if omissions.files else ""
-    print(
+    complain(
         f"download: {len(found.classes)} classes, {counts} images of {params.data.name or params.data.source}{left_out}",
-        file=sys.stderr,
     )
 
 

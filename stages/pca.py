@@ -1,10 +1,9 @@
 """Compute the eigenbasis of the training images' RGB pixels, and the mean image."""
 
-import sys
-
 from alexnet.config.data import Pca, Rejects, SquareSize
 from alexnet.config.machine import Machine
 from alexnet.config.section import Section
+from alexnet.output import complain
 from stages import paths
 from stages.command import run
 
@@ -35,7 +34,7 @@ def main(params: Params) -> None:
     with whole_file(paths.MEAN) as file:
         np.save(file, color_stats.mean_image(total))
     color_stats.eigenbasis(total).write(paths.EIGENBASIS)
-    print(f"pca: {total.images} images, {len(total.rejects)} unreadable", file=sys.stderr)
+    complain(f"pca: {total.images} images, {len(total.rejects)} unreadable")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """Bring every image to the square size and write the shards."""
 
-import sys
-
 from alexnet.config.data import Preprocess, Rejects
 from alexnet.config.machine import Machine
 from alexnet.config.section import Section
+from alexnet.output import complain
 from stages import paths
 from stages.command import run
 
@@ -35,7 +34,7 @@ def main(params: Params) -> None:
         max_rejects=params.data.max_rejects,
     )
     where = f", listed in {paths.SHARDS / 'rejects.csv'}: {shown(rejects)}" if rejects else ""
-    print(f"preprocess: {len(listed.rows) - len(rejects)} images, {len(rejects)} rejected{where}", file=sys.stderr)
+    complain(f"preprocess: {len(listed.rows) - len(rejects)} images, {len(rejects)} rejected{where}")
 
 
 if __name__ == "__main__":

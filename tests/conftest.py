@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import properties as properties
 from helpers import staged
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 # A shell starts what it runs in the background deaf to Ctrl-C, which some tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["helpers.pictures", "helpers.asked"]
+pytest_plugins = ["helpers.pictures", "helpers.asked", "helpers.small_disk"]
 
 LONGEST = ("test_workflow.py", "test_recipe.py", "test_odd_names.py", "test_bench.py")
 

@@ -12,6 +12,7 @@ from alexnet.config.section import Section
 from alexnet.config.sources import SOURCES
 from alexnet.config.training import ANY_STAGES_PER_RANK, ONE_STAGE_PER_RANK, Training
 from alexnet.errors import UserError
+from alexnet.names import brief
 
 MOVED = {
     "pca.workers": "machine.workers",
@@ -138,8 +139,8 @@ def _unknown(mapping: dict[Any, Any], section: type[BaseModel], prefix: str) -> 
         if name in MOVED:
             lines.append(f"params.yaml: {name} has moved; set {MOVED[name]} instead")
         elif field is None:
-            near = get_close_matches(str(key), section.model_fields, n=1, cutoff=0.0)[0]
-            lines.append(f"params.yaml: unknown setting {name}; did you mean {prefix}{near}?")
+            near = get_close_matches(str(key)[:100], section.model_fields, n=1, cutoff=0.0)[0]
+            lines.append(f"params.yaml: unknown setting {brief(name)}; did you mean {prefix}{near}?")
         elif isinstance(value, dict) and isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             lines += _unknown(value, field.annotation, f"{name}.")
     return lines

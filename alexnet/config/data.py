@@ -25,7 +25,7 @@ class Source(Section):
     """Fraction of each class's images used for testing, if the source has no test split."""
     limit: Positive | None
     """At most this many images per split, spread evenly over the classes; null for all."""
-    blends: Positive
+    blends: Annotated[int, Field(ge=1, le=1000)]
     """Pictures made from each training digit (`digits` only)."""
 
 

@@ -1,12 +1,12 @@
 """Settings of the machine: they change how fast a stage runs and never a number, so no stage of dvc.yaml depends on them."""
 
-from alexnet.config.section import AtLeastZero, Positive, Section
+from alexnet.config.section import AtLeastZero, Handful, Section
 
 
 class Machine(Section):
     """The section ``machine``."""
 
-    workers: Positive | None
+    workers: Handful | None
     """Worker processes in pca and preprocess, decoding threads per rank in train; null for one per core, in train divided by the
     ranks."""
     checkpoint_minutes: AtLeastZero | None

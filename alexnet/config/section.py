@@ -6,10 +6,16 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from alexnet.errors import UserError
+from alexnet.names import brief, printable
 
-Positive = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
-AtLeastZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+MOST = 10**9
+"""The largest number that any setting takes."""
+Positive = Annotated[int, Field(ge=1, le=MOST)]
+Natural = Annotated[int, Field(ge=0, le=MOST)]
+Handful = Annotated[int, Field(ge=1, le=1024)]
+"""Of threads or processes."""
+AboveZero = Annotated[float, Field(gt=0, le=MOST)]
+AtLeastZero = Annotated[float, Field(ge=0, le=MOST)]
 
 
 class Section(BaseModel):
@@ -52,4 +58,8 @@ def _sentence(problem: Any) -> str:
         return f"params.yaml: {name} is missing; add it"
     if problem["type"].startswith("bool"):
         wanted = "should be true or false"
-    return f"params.yaml: {name}: {problem['input']} is not valid: it {wanted}" if name else f"params.yaml: {wanted}"
+    return (
+        f"params.yaml: {name}: {brief(problem['input'])} is not valid: it {wanted}"
+        if name
+        else f"params.yaml: {printable(wanted)}"
+    )

@@ -5,12 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from alexnet.config.nets import NETS
-from alexnet.config.section import AtLeastZero, Natural, Positive, Section
+from alexnet.config.section import AboveZero, AtLeastZero, Handful, Positive, Section
 
 ONE_STAGE_PER_RANK = ("GPipe", "1F1B")
 ANY_STAGES_PER_RANK = ("Interleaved1F1B", "InterleavedZeroBubble")
-
-AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Pipeline(Section):
@@ -56,7 +54,7 @@ class Training(Section):
 
     crop_size: Positive
     """Side of the crops in pixels. 227 needs no padding in the paper's net; 224 is padded by 3 on the right and bottom."""
-    crop_padding: Natural
+    crop_padding: Annotated[int, Field(ge=0, le=1024)]
     """Pixels around each image, in the mean's colour, that crops may reach into; 0 in the paper."""
     mean: Literal["image", "channel"]
     """What is subtracted from the pixels: the mean image, or its mean colour."""
@@ -111,6 +109,6 @@ class Training(Section):
     precision: Literal["float32", "bfloat16"]
     """Precision of the activations; weights, their gradients and updates, and the loss are always float32. `bfloat16` needs a GPU
     or a CPU with instructions for it, and is rejected elsewhere."""
-    threads: Positive
+    threads: Handful
     """CPU threads per rank. Changes the last bits of numbers, as the order in which CPU kernels sum depends on it."""
     pipeline: Pipeline

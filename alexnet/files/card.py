@@ -1,15 +1,29 @@
 """``models/alexnet.json``, the card of a trained model: what its weights alone do not say."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field
 
 from alexnet.errors import UserError
-from alexnet.files.eigenbasis import Eigenbasis
+from alexnet.files.eigenbasis import ByChannel, Eigenbasis
 from alexnet.files.record import Record
+from alexnet.files.shard_index import LARGEST
 from alexnet.files.whole import read_json
 
 FORMAT = 1
 """The version of the card's format, raised when a field changes its meaning."""
+MOST_THREADS = 1024
+
+
+def _with_threads(settings: dict[str, Any]) -> dict[str, Any]:
+    # The one setting that is used before the model is compared with its card.
+    if settings.get("threads") not in range(1, MOST_THREADS + 1):
+        raise ValueError("threads is missing or wrong")
+    return settings
+
+
+Side = Annotated[int, Field(ge=1, le=3 * LARGEST)]
 
 
 class Lineage(Record):
@@ -29,19 +43,19 @@ class Card(Record):
 
     format: int
     net: str
-    classes: list[str]
+    classes: Annotated[list[str], Field(min_length=1)]
     """Names, in label order."""
-    size: int
+    size: Annotated[int, Field(ge=1, le=LARGEST)]
     """Side of the square that images are brought to, in pixels."""
-    crop_size: int
-    crop_padding: int
+    crop_size: Side
+    crop_padding: Annotated[int, Field(ge=0, le=LARGEST)]
     """Pixels of the mean's colour around a square, which crops may reach into."""
-    scale: list[float]
+    scale: Annotated[list[Annotated[float, Field(gt=0)]], ByChannel]
     """What the squares are divided by once the mean is subtracted, RGB."""
     flip: bool
     """Whether a mirrored image is still of its class."""
     eigenbasis: Eigenbasis
-    settings: dict[str, Any]
+    settings: Annotated[dict[str, Any], AfterValidator(_with_threads)]
     """The settings that change numbers, with dotted keys, sorted; ``init_from`` as ``start_from`` returns it."""
     data: Lineage
     epoch: int

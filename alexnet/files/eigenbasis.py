@@ -1,6 +1,14 @@
 """``data/eigenbasis.json``: the statistics of the training images' pixels."""
 
+from typing import Annotated, Literal
+
+from pydantic import Field
+
 from alexnet.files.record import Record
+
+ByChannel = Field(min_length=3, max_length=3)
+Vector = Annotated[list[float], ByChannel]
+Matrix = Annotated[list[Vector], ByChannel]
 
 
 class Eigenbasis(Record):
@@ -8,13 +16,13 @@ class Eigenbasis(Record):
 
     images: int
     """How many images the pixels are of."""
-    mean: list[float]
+    mean: Vector
     """(3,)"""
-    covariance: list[list[float]]
+    covariance: Matrix
     """(3, 3), divided by the number of pixels."""
-    eigenvalues: list[float]
+    eigenvalues: Vector
     """(3,), descending."""
-    eigenvectors: list[list[float]]
+    eigenvectors: Matrix
     """(3, 3): column j belongs to eigenvalue j; its largest component is positive."""
-    order: str
-    """The order of the channels: RGB."""
+    order: Literal["RGB"]
+    """The order of the channels."""

@@ -7,12 +7,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from alexnet.errors import UserError
 from alexnet.files.whole import read_json, write_json
+from alexnet.names import brief
 
 
 class Record(BaseModel):
-    """The content of a JSON file, typed and frozen. Fields are written in the order of their declaration."""
+    """The content of a JSON file, typed and frozen, its numbers finite. Fields are written in the order of their declaration."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all."""
@@ -24,6 +25,6 @@ class Record(BaseModel):
         try:
             return cls.model_validate(read_json(path, remedy))
         except ValidationError as error:
-            field = ".".join(map(str, error.errors()[0]["loc"])) or "its content"
+            field = brief(".".join(map(str, error.errors()[0]["loc"])) or "its content")
             remedy = remedy or "run `dvc repro` to write it again"
             raise UserError(f"{path} is damaged: {field} is missing or wrong; {remedy}") from None

@@ -1,5 +1,6 @@
-"""Files that appear whole or not at all, JSON, and hashes."""
+"""Files that appear whole or not at all, JSON, arrays, and hashes."""
 
+import errno
 import hashlib
 import json
 import os
@@ -8,20 +9,35 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from alexnet.errors import UserError
+from alexnet.names import brief
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The numbers of the errors of a disk, a quota or a limit that has no room for more."""
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open ``path`` for binary writing; the file appears when the block ends without an error, and not at all otherwise."""
+    """Open ``path`` for binary writing; the file appears when the block ends without an error, and not at all otherwise.
+
+    An ``OSError`` about a full disk names ``path``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
+        # Not "wb": numpy writes past such a file object, and its error then does not say that the disk is full.
+        with part.open("w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+    except OSError as error:
+        if error.filename is None and error.errno in FULL:
+            error.filename = str(path)
+        raise
     finally:
         part.unlink(missing_ok=True)
 
@@ -48,8 +64,24 @@ def read_json(path: Path, remedy: str = "") -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; {remedy or 'run `dvc repro` to make it'}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}); {remedy or 'run `dvc repro` to make it again'}") from None
+
+
+def read_array(path: Path, remedy: str = "") -> NDArray[Any]:
+    """The array of a ``.npy`` file, mapped, so that no header can ask for more memory than the file has bytes.
+
+    Raises ``UserError``, as ``read_json`` does.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; {remedy or 'run `dvc repro` to make it'}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # of many kinds, as the header is Python
+        raise UserError(f"{path} is damaged ({brief(str(error))}); {remedy or 'run `dvc repro` to make it again'}") from None
+    return array
 
 
 def sha256_of(path: Path) -> str:

@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import simplejpeg
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -143,7 +142,7 @@ def _crops(shards: Shards, images: NDArray[np.int64], views: Views, transform: T
     square = np.empty((size, size, 3), np.uint8)
     padded = np.zeros((size + 2 * padding, size + 2 * padding, 3), np.uint8) if padding else square
     for image, top, left in zip(images.tolist(), views.top.tolist(), views.left.tolist(), strict=True):
-        simplejpeg.decode_jpeg(shards.jpeg(image), fastdct=False, fastupsample=False, buffer=square)
+        shards.decode(image, square)
         if padding:
             padded[padding:-padding, padding:-padding] = square
         yield padded[top : top + side, left : left + side]

@@ -4,17 +4,34 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 from torch import Tensor
 
+from alexnet.config.nets import NETS
 from alexnet.errors import UserError
 from alexnet.files.card import Card
 from alexnet.files.whole import sha256_of, write_bytes
 from alexnet.models.build import build
 from alexnet.models.network import Network, Switches
+from alexnet.names import brief
+
+UNREADABLE = (
+    SafetensorError,
+    UnpicklingError,
+    BadZipFile,
+    EOFError,
+    RuntimeError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ValueError,
+)
+"""What the readers of weights raise for a file that is damaged or made to mislead."""
 
 
 def save_weights(path: Path, weights: dict[str, Tensor], mean: Tensor) -> str:
@@ -33,12 +50,13 @@ def load_model(path: Path, card: Card) -> tuple[Network, Tensor]:
     if sha256_of(path) != card.sha256:
         raise UserError(f"{path} is not the file that its card describes; restore the pair that a training wrote")
     try:
-        tensors = _load(path)
+        tensors = finite(_load(path))
         mean = tensors.pop("mean")
+        _compare(card, mean)
         net = build(card.net, len(card.classes), Switches.of(card.settings))
         net.load_state_dict(tensors, assign=True)
-    except (SafetensorError, KeyError, RuntimeError) as error:
-        why = str(error).splitlines()[0]
+    except (SafetensorError, LookupError, RuntimeError, ValueError, TypeError, AttributeError, AssertionError) as error:
+        why = brief(" ".join(str(error).split()))
         raise UserError(f"{path} does not hold the net of its card ({why}); train again to write both") from None
     return net.eval().to(memory_format=torch.channels_last), mean
 
@@ -98,18 +116,51 @@ def read_weights(path: Path, setting: str) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             tensors = _load(path)
             tensors.pop("mean", None)
-            return tensors
+            return finite(tensors)
+        _refuse_packed(path)
         published = torch.load(path, map_location="cpu", weights_only=True)
         layers = (name.rpartition(".") for name in published)
-        return {f"{TORCHVISION[layer]}.{kind}": published[f"{layer}.{kind}"] for layer, _, kind in layers}
+        return finite({f"{TORCHVISION[layer]}.{kind}": published[f"{layer}.{kind}"] for layer, _, kind in layers})
     except OSError as error:
         raise UserError(f"{setting}: {path} cannot be read ({error.strerror or error}); set it to a model's file") from None
-    except (SafetensorError, UnpicklingError, RuntimeError, KeyError, AttributeError, TypeError, ValueError, EOFError) as error:
+    except UNREADABLE as error:
         why = re.sub(r"\x1b\[[\d;]*m", "", str(error) or "it is empty").splitlines()[0][:100]  # torch colours its messages
         raise UserError(
             f"{setting}: {path} holds no known weights ({why}); use a .safetensors file of this project, or torchvision's "
             "weights of alexnet for alexnet-owt"
         ) from None
+
+
+def finite(tensors: dict[str, Any]) -> dict[str, Tensor]:
+    """The tensors. Raises ``ValueError`` if one is no float32, has no value of its own for each element, or is not finite."""
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor) or tensor.dtype != torch.float32 or tensor.layout != torch.strided or not tensor.ndim:
+            raise ValueError(f"{name} is no tensor of float32")
+        # A stride of zero makes a tensor of any size from a few bytes.
+        if not 0 < 4 * tensor.numel() <= tensor.untyped_storage().nbytes() or tensor.device.type != "cpu":
+            raise ValueError(f"{name} is not as large as its shape says")
+        if not all(extreme.isfinite() for extreme in tensor.aminmax()):
+            raise ValueError(f"{name} is not finite")
+    return tensors
+
+
+def _compare(card: Card, mean: Tensor) -> None:
+    if card.net not in NETS:
+        raise ValueError(f"there is no net {card.net}")
+    if card.crop_size not in NETS[card.net].crops or card.crop_size != card.settings["crop_size"]:
+        raise ValueError(f"{card.net} takes no crops of {card.crop_size} pixels")
+    if card.crop_size > card.size + 2 * card.crop_padding:
+        raise ValueError("its crops are larger than its images")
+    if tuple(mean.shape) != (3, card.size, card.size):
+        raise ValueError(f"mean is {tuple(mean.shape)}, not {(3, card.size, card.size)}")
+
+
+def _refuse_packed(path: Path) -> None:
+    # torch stores tensors as they are; a few packed bytes could fill the memory.
+    if is_zipfile(path):
+        with ZipFile(path) as archive:
+            if any(member.file_size > member.compress_size for member in archive.infolist()):
+                raise ValueError("it is compressed")
 
 
 def _load(path: Path) -> dict[str, Tensor]:

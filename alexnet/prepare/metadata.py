@@ -80,7 +80,7 @@ def _webp(payload: bytes) -> bytes:
         name, length = struct.unpack_from("<4sI", payload, at)
         end = at + 8 + length + length % 2
         chunk = payload[at:end]
-        if name == b"VP8X" and length:
+        if name == b"VP8X" and len(chunk) > 8:
             chunk = chunk[:8] + bytes([chunk[8] & ~(WEBP_PROFILE | WEBP_XMP)]) + chunk[9:]
         if name in WEBP_PIXELS or (name == b"EXIF" and end <= len(payload)):
             parts.append(chunk)

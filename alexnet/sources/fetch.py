@@ -2,8 +2,10 @@
 
 import gzip
 import logging
+import os
 import shutil
 import sys
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,16 +67,19 @@ def fetch(archive: Archive, downloads: Path) -> Path:
 def unpack(path: Path, raw: Path) -> Path:
     """Unpack the gzipped tar ``path`` to a plain tar in ``raw``, whose members can be read at random.
 
-    Raises ``UserError`` if the disk is too small.
+    Raises ``UserError`` if the archive is damaged, or the disk is too small.
     """
     raw.mkdir(parents=True, exist_ok=True)
-    with path.open("rb") as file:
-        file.seek(-4, 2)
-        # gzip's last field: the plain length modulo 2^32.
-        require_free_space(raw, int.from_bytes(file.read(4), "little"), f"the unpacked {path.name}")
     plain = raw / f"{path.name.partition('.')[0]}.tar"
-    with gzip.open(path) as source, whole_file(plain) as target:
-        shutil.copyfileobj(source, target, 1 << 20)
+    try:
+        with path.open("rb") as file:
+            file.seek(-min(4, path.stat().st_size), os.SEEK_END)
+            # gzip's last field: the plain length modulo 2^32.
+            require_free_space(raw, int.from_bytes(file.read(4), "little"), f"the unpacked {path.name}")
+        with gzip.open(path) as source, whole_file(plain) as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path} is damaged ({error}); remove it and run `dvc repro` again") from None
     return plain
 
 

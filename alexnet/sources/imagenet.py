@@ -25,6 +25,8 @@ PLACES = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", ".")
 """Where train and val may be; the first is Kaggle's."""
 NAMES = "LOC_synset_mapping.txt"
 """Kaggle's names of the classes."""
+LARGEST_KIT_FILE = 64 << 20
+"""Bytes; the real ones have less than one million."""
 SOLUTION = "LOC_val_solution.csv"
 """Kaggle's classes of the validation images."""
 
@@ -88,7 +90,9 @@ def _read_kit(root: Path) -> Labels:
         names = {str(synset["WNID"]): first_word(str(synset["words"])) for synset in leaves}
         truth = _kit_file(root, "ILSVRC2012_validation_ground_truth.txt").split()
         return Labels(names, {f"ILSVRC2012_val_{at:08}": wnids[int(label)] for at, label in enumerate(truth, 1)})
-    except (tarfile.TarError, EOFError, ValueError, KeyError, OSError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # scipy raises errors of any kind for a broken file
         raise UserError(f"{root / KIT}.tar.gz is damaged ({error}); download it again from image-net.org") from None
 
 
@@ -96,16 +100,19 @@ def _kit_file(root: Path, name: str) -> bytes:
     if (root / KIT).is_dir():
         return (root / KIT / "data" / name).read_bytes()
     with tarfile.open(root / f"{KIT}.tar.gz", "r:gz") as archive:
-        file = archive.extractfile(f"{KIT}/data/{name}")
+        member = archive.getmember(f"{KIT}/data/{name}")
+        if not member.isfile() or member.size > LARGEST_KIT_FILE:
+            raise ValueError(f"{name} in it is no file of at most {LARGEST_KIT_FILE:,} bytes")
+        file = archive.extractfile(member)
         assert file, "a member that is a file"
         return file.read()
 
 
 def _train(root: Path, place: Path, omissions: Omissions) -> Iterator[tuple[str, Row]]:
     if (root / TRAIN).is_file():
-        for name, start, _ in members(root / TRAIN):
+        for name, start, length in members(root / TRAIN):
             wnid = name.removesuffix(".tar")
-            for _, offset, size in members(root / TRAIN, start):
+            for _, offset, size in members(root / TRAIN, start, start + length):
                 yield wnid, Row("train", 0, TRAIN, offset, size)
     elif (place / "train").is_dir():
         yield from _folders(root, place / "train", "train", omissions)

@@ -7,10 +7,11 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from alexnet.errors import UserError
-from alexnet.files.whole import read_json, write_bytes, write_json
+from alexnet.files.record import Record
+from alexnet.files.whole import write_bytes, write_json
 from alexnet.home import expanded
 from alexnet.names import printable
 
@@ -19,6 +20,7 @@ WHOLE_FILE = -1
 """The number of bytes of an image that is not hashed yet: all of its file."""
 # File names need not be UTF-8 on Linux; surrogateescape round-trips any of them.
 ENCODING = ("utf-8", "surrogateescape")
+REMEDY = "run `dvc repro -f -s download` to make it again"
 
 
 class Row(NamedTuple):
@@ -40,8 +42,8 @@ class Row(NamedTuple):
 class Rows(Sequence[Row]):
     """The rows of a ``manifest.csv``, kept as text: a million of them take a hundred megabytes instead of a thousand."""
 
-    def __init__(self, text: bytes) -> None:
-        """Check the text. Raises ``ValueError``, ``TypeError`` or ``csv.Error`` if it is damaged."""
+    def __init__(self, text: bytes, classes: int) -> None:
+        """Check the text, whose labels are below ``classes``. Raises ``ValueError`` or ``csv.Error`` if it is damaged."""
         self._text = text
         self._starts = array("Q")
         file = io.BytesIO(text)
@@ -49,8 +51,13 @@ class Rows(Sequence[Row]):
         if tuple(next(records, ())) != Row._fields:
             raise ValueError("it has another header")
         start = file.tell()
-        for record in records:
-            _row(record)
+        reached = 0
+        for number, record in enumerate(records):
+            row = _row(record)
+            split = SPLITS.index(row.split)
+            if split < reached or not 0 <= row.label < classes or min(row.offset, row.bytes) < 0:
+                raise ValueError(f"row {number} is wrong")
+            reached = split
             self._starts.append(start)
             start = file.tell()
         self._starts.append(start)
@@ -128,6 +135,16 @@ def rooted(main: Path, root: str) -> Path:
     return main / expanded(root, "data.root")
 
 
+class _Source(Record):
+    """The content of ``source.json``: the manifest without its rows."""
+
+    source: str
+    classes: list[str]
+    mirror: bool
+    pixels: Literal["encoded", "planar-rgb-32"]
+    root: str | None
+
+
 def write(folder: Path, manifest: Manifest) -> None:
     """Write ``source.json`` and ``manifest.csv`` into ``folder``."""
     write_csv(folder / "manifest.csv", Row._fields, manifest.rows)
@@ -145,14 +162,14 @@ def write_csv(path: Path, header: Sequence[str], records: Iterable[Sequence[obje
 
 def read(folder: Path) -> Manifest:
     """Read what ``write`` wrote. Raises ``UserError`` if it is missing or damaged."""
-    source = read_json(folder / "source.json")
+    source = _Source.read(folder / "source.json", REMEDY)
     path = folder / "manifest.csv"
     try:
-        return Manifest(**source, rows=Rows(path.read_bytes()))
+        return Manifest(**vars(source), rows=Rows(path.read_bytes(), len(source.classes)))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run `dvc repro` to make it") from None
-    except (ValueError, TypeError, csv.Error) as error:
-        raise UserError(f"{path} is damaged ({error}); run `dvc repro -f -s download` to make it again") from None
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path} is damaged ({error}); {REMEDY}") from None
 
 
 def read_image(root: Path, row: Row) -> bytes:

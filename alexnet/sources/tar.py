@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from alexnet.errors import UserError
+from alexnet.names import printable
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -22,11 +23,17 @@ def write_member(file: BinaryIO, name: str, payload: bytes) -> int:
     return offset
 
 
-def members(path: Path, start: int = 0) -> Iterator[tuple[str, int, int]]:
-    """(name, offset, bytes) of the files in an uncompressed tar, or in one that starts at ``start`` inside it.
+BROKEN = (tarfile.TarError, ValueError, OverflowError, MemoryError, RecursionError)
+"""What tarfile raises for a header that makes no sense."""
 
-    Raises ``UserError`` if it is damaged.
+
+def members(path: Path, start: int = 0, end: int | None = None) -> Iterator[tuple[str, int, int]]:
+    """(name, offset, bytes) of the files in an uncompressed tar, or in one from ``start`` to ``end`` inside it.
+
+    Names are those in the archive and may be any text: no file may be written by them. Raises ``UserError`` if it is damaged, or
+    has a link, a device or two files of one name.
     """
+    seen = set()
     with path.open("rb") as file:
         file.seek(start)
         try:
@@ -34,11 +41,20 @@ def members(path: Path, start: int = 0) -> Iterator[tuple[str, int, int]]:
                 while info := archive.next():
                     # The archive keeps each member; millions of them would fill the memory.
                     archive.members.clear()  # type: ignore[attr-defined]
-                    if info.isfile():
-                        yield info.name, info.offset_data, info.size
+                    name = printable(info.name)
+                    if info.isdir():
+                        continue
+                    if not info.isfile() or info.issparse():
+                        raise tarfile.ReadError(f"{name} in it is no plain file")
+                    if info.size < 0 or (end is not None and info.offset_data + info.size > end):
+                        raise tarfile.ReadError(f"the size of {name} in it is wrong")
+                    if info.name in seen:
+                        raise tarfile.ReadError(f"{name} is in it twice")
+                    seen.add(info.name)
+                    yield info.name, info.offset_data, info.size
                 # A broken header ends the list as silently as the zeros that should.
                 file.seek(archive.offset)
                 if file.read(BLOCK) != bytes(BLOCK):
                     raise tarfile.ReadError("it ends early")
-        except tarfile.TarError as error:
-            raise UserError(f"{path} is damaged ({error}); replace it with a complete one") from None
+        except BROKEN as error:
+            raise UserError(f"{path} is damaged ({str(error) or type(error).__name__}); replace it with a complete one") from None

@@ -181,6 +181,8 @@ def fetching(module: Any, folder: Path) -> Iterator[None]:
         link.unlink(missing_ok=True)
         link.symlink_to(path.absolute())
 
+    # Python before 3.14 would write members named ../ where they say.
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
     places = [place for place in (torchvision.datasets.utils, module) if hasattr(place, "download_url")]
     theirs = torchvision.datasets.utils.download_url
     for place in places:
@@ -190,6 +192,7 @@ def fetching(module: Any, folder: Path) -> Iterator[None]:
     finally:
         for place in places:
             place.download_url = theirs
+        del tarfile.TarFile.extraction_filter
 
 
 def class_names(images: Any) -> list[str]:

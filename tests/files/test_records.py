@@ -29,7 +29,7 @@ CARD: dict[str, Any] = {
     "scale": [1.0, 1.0, 1.0],
     "flip": True,
     "eigenbasis": BASIS,
-    "settings": {"init_from": None, "lr_milestones": [25, 51], "pipeline.microbatches": 4},
+    "settings": {"init_from": None, "lr_milestones": [25, 51], "pipeline.microbatches": 4, "threads": 2},
     "data": {"source": "folder", "images": {"train": 3}, "rejects": 0, "sha256": {"train": "f00d"}},
     "epoch": 1,
     "epochs": 2,

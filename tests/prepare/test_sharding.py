@@ -196,8 +196,8 @@ def test_missing_and_damaged_files_are_refused(listed: Callable[[], Manifest], w
         Shards(folder, "val")
     index = folder / "train.npy"
     index.write_bytes(index.read_bytes()[:-30])
-    with pytest.raises(UserError, match=r"train.npy is missing or damaged"):
+    with pytest.raises(UserError, match=r"train.npy is (missing or )?damaged"):
         Shards(folder, "train")
     np.save(index, np.zeros(52))
-    with pytest.raises(UserError, match=r"train.npy is missing or damaged"):
+    with pytest.raises(UserError, match=r"train.npy is (missing or )?damaged"):
         Shards(folder, "train")

@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).parents[2]
 CLASSES = sorted(
     [
         "$x^$", "$5 or $10", "a\x01b", "\x1b[31mred\x7f", "ends in\r", "mid\rdle", "line\nbreak", "crlf\r\n", "=a, \"b\"",
-        "NaN", "None", "1e5", "7", "007", "<b>|`&amp;`", "{{ 7 }}_*[", "\u202eمرحبا", "👩\u200d👧 猫", "w" * 255,
+        "NaN", "None", "1e5", "7", "007", "<b>|`&amp;`", "{{ 7 }}_*[", "\u202eمرحبا", "👩\u200d👧 猫", "w" * 255, "-rf",
         "ls\u2028\ufffe",
     ]
 )  # fmt: skip

@@ -34,7 +34,10 @@ def test_any_file_name_survives(tmp_path: Path) -> None:
 
 
 def test_rows_are_kept_as_text_and_give_what_a_list_gives(tmp_path: Path) -> None:
-    rows = [Row(("train", "val")[number % 2], number, f"a\n{number}.jpg", number, 5, f"{number:064}") for number in range(5000)]
+    rows = [
+        Row(("train", "val")[number // 2500], number % 2, f"a\n{number}.jpg", number, 5, f"{number:064}")
+        for number in range(5000)
+    ]
     manifest.write(tmp_path, Manifest("folder", ["a", "b"], True, "encoded", None, rows))
     tracemalloc.start()
     try:
@@ -45,8 +48,8 @@ def test_rows_are_kept_as_text_and_give_what_a_list_gives(tmp_path: Path) -> Non
     finally:
         tracemalloc.stop()
     assert (read.rows[7], read.rows[-1], read.rows[4990:6000]) == (rows[7], rows[-1], rows[4990:])
-    assert list(numbered) == list(enumerate(rows))[1::2]
-    assert (numbered[3], numbered[-2:]) == ((7, rows[7]), [(4997, rows[4997]), (4999, rows[4999])])
+    assert list(numbered) == list(enumerate(rows))[2500:]
+    assert (numbered[3], numbered[-2:]) == ((2503, rows[2503]), [(4998, rows[4998]), (4999, rows[4999])])
     with pytest.raises(IndexError):
         read.rows[5000]
 
