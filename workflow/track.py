@@ -18,7 +18,10 @@ from workflow.experiments import Experiment, experiments, refs
 
 
 def main() -> None:
-    """Send what processes left that are gone, and what MLflow lacks of each trained model, one line for each; a second time there is nothing to send."""
+    """Send what processes left that are gone, and what MLflow lacks of each trained model, one line for each.
+
+    A second time there is nothing to send.
+    """
     # Nobody computes meanwhile, and a server that passes a model on to other storage answers late.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
     store, sent = Store(main_repository()), False

@@ -37,8 +37,8 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "90",
 }
-"""MLflow's defaults send telemetry, print tracebacks, wait four minutes for a dead server, and repeat a request that a slow server
-may have obeyed: two runs instead of one."""
+"""MLflow's defaults send telemetry, print tracebacks, wait four minutes for a dead server, and repeat a request that a slow
+server may have obeyed: two runs instead of one."""
 
 PARAMS_AT_ONCE, POINTS_AT_ONCE = 100, 1000
 """At most this many in one request to MLflow."""

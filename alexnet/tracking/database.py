@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -36,7 +37,8 @@ def create(database: Path, artifacts: str) -> None:
     fresh = database.with_name(f"{database.name}.new")
     _remove(fresh)
     try:
-        SqlAlchemyStore(sqlite_uri(fresh), artifacts).engine.dispose()
+        store: Any = SqlAlchemyStore
+        store(sqlite_uri(fresh), artifacts).engine.dispose()
         if not database.exists():  # a server that somebody started does not know the lock
             _remove(database)
             fresh.replace(database)

@@ -1,4 +1,4 @@
-"""What MLflow does not have yet of a run, on disk, so that ``python -m workflow.track`` can send it if the run's process is gone."""
+"""What MLflow does not have yet of a run, on disk: ``python -m workflow.track`` sends it if the run's process is gone."""
 
 import fcntl
 import json

@@ -31,7 +31,19 @@ class Server:
     def __init__(self, folder: Path, port: int) -> None:
         self.port = port
         store = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "artifacts")]
-        self._command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *store]
+        self._command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--workers",
+            "1",
+            *store,
+        ]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -256,7 +256,8 @@ def test_the_run_of_a_process_that_was_killed_is_running_no_more(lines: Any, tra
     code = (
         "import os, sys; from pathlib import Path; from alexnet.tracking.background import BackgroundRun; "
         "from alexnet.tracking.client import Store; "
-        "run = BackgroundRun(Store(Path(sys.argv[1])), 'cut off', {'training': 'token'}); run.metrics({'loss': 0.5}, 1); os._exit(9)"
+        "run = BackgroundRun(Store(Path(sys.argv[1])), 'cut off', {'training': 'token'}); "
+        "run.metrics({'loss': 0.5}, 1); os._exit(9)"
     )
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     root = Path(__file__).parents[2]
