@@ -24,7 +24,18 @@ PAGE = HERE / "README.md"
 NOTES = HERE / "notes.md"
 METER = "pipeline"
 """The measurement that leaves a table and a drawing of its own."""
-BENCHES = ("training", "pipeline", "waiting", "evaluation", "loading", "preprocessing", "eigenbasis", "memory", "workflow")
+BENCHES = (
+    "training",
+    "pipeline",
+    "waiting",
+    "evaluation",
+    "loading",
+    "preprocessing",
+    "eigenbasis",
+    "memory",
+    "tracking",
+    "workflow",
+)
 LIMIT = 1800
 """Seconds after which a measurement is given up: three times what the longest takes on two slow cores."""
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "simplejpeg", "scikit-learn", "dvc")

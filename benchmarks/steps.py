@@ -67,15 +67,18 @@ class OptimizerState(Checkpoint):
         return State(), {}
 
 
-def epochs(trainer: Trainer) -> Callable[[], tuple[float, float]]:
-    """A function that trains one more epoch, without its validation; it gives the seconds of waiting for images and of all."""
+def epochs(trainer: Trainer, watch: Callable[[], Stopwatch] = Stopwatch) -> Callable[[], tuple[float, float]]:
+    """A function that trains one more epoch, without its validation; it gives the seconds of waiting for images and of all.
+
+    ``watch`` makes its observer.
+    """
     kept = OptimizerState(trainer.ranks)
 
     def run() -> tuple[float, float]:
-        watch, begun = Stopwatch(), time.perf_counter()
+        observer, begun = watch(), time.perf_counter()
         with suppress(Stop):
-            trainer.fit(watch, kept)
-        return watch.waited, time.perf_counter() - begun
+            trainer.fit(observer, kept)
+        return observer.waited, time.perf_counter() - begun
 
     return run
 
@@ -90,10 +93,17 @@ class InMemory(Trainer):
         return repeat(self.batch, self.steps_per_epoch)
 
 
-def repeated(engine: Engine, settings: Training, ranks: Ranks, classes: int, steps: int | None = None) -> Contender:
+def repeated(
+    engine: Engine,
+    settings: Training,
+    ranks: Ranks,
+    classes: int,
+    steps: int | None = None,
+    watch: Callable[[], Stopwatch] = Stopwatch,
+) -> Contender:
     """A training on one batch in memory, ``steps`` of them a figure (see ``at_once`` for None); images a second."""
     batch, count = batch_in_memory(settings, classes, ranks.device), steps or at_once()
-    run = epochs(InMemory(engine, batch, count, settings, ranks))
+    run = epochs(InMemory(engine, batch, count, settings, ranks), watch)
     return lambda: batch.count * count / run()[1]
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterator
 from functools import cached_property
+from hashlib import md5
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,8 +29,8 @@ class Experiment:
 
     @property
     def trained(self) -> bool:
-        """Whether it has been trained."""
-        return "train" in self._lock and bool(self._read(paths.CURVES)) and (bool(self.card) or not self.in_workspace)
+        """Whether it has been trained, to the end: an interrupted training leaves its own curves beside the last model's card."""
+        return self._recorded("train", paths.CURVES) and (bool(self.card) or not self.in_workspace)
 
     @cached_property
     def tags(self) -> dict[str, str]:
@@ -93,12 +94,16 @@ class Experiment:
     @property
     def _evaluated(self) -> bool:
         """Whether the errors are this model's: after `dvc exp run train` they are an older one's."""
-        made, tested = (self._hash(*side) for side in (("train", "outs"), ("evaluate", "deps")))
-        return made is not None and made == tested
+        made, tested = (self._hash(*side, paths.MODEL) for side in (("train", "outs"), ("evaluate", "deps")))
+        return made is not None and made == tested and self._recorded("evaluate", paths.METRICS)
 
-    def _hash(self, stage: str, side: str) -> str | None:
+    def _recorded(self, stage: str, path: Path) -> bool:
+        """Whether the file is there, as dvc.lock has it. DVC removes the outs of a stage that it runs."""
+        return self._available(path) and md5(self._files.read_bytes(str(path))).hexdigest() == self._hash(stage, "outs", path)
+
+    def _hash(self, stage: str, side: str, path: Path) -> str | None:
         items = self._lock.get(stage, {}).get(side, [])
-        return next((item["md5"] for item in items if item["path"] == str(paths.MODEL)), None)
+        return next((item["md5"] for item in items if item["path"] == str(path)), None)
 
     def _available(self, path: Path) -> bool:
         try:

@@ -3,11 +3,13 @@
 import os
 import tempfile
 import time
+from itertools import chain
 from pathlib import Path
 
 from alexnet.errors import UserError
 from alexnet.output import say
 from alexnet.tracking.client import Store, StoredRun
+from alexnet.tracking.journal import rests, send
 from alexnet.tracking.registry import CONTEXTS
 from stages.command import run
 from stages.paths import CARD, MODEL, main_repository
@@ -16,12 +18,16 @@ from workflow.experiments import Experiment, experiments, refs
 
 
 def main() -> None:
-    """Send what MLflow lacks of each trained model, one line for each; a second time there is nothing to send."""
+    """Send what processes left that are gone, and what MLflow lacks of each trained model, one line for each.
+
+    A second time there is nothing to send.
+    """
     # Nobody computes meanwhile, and a server that passes a model on to other storage answers late.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
     store, sent = Store(main_repository()), False
     try:
-        for line in (complete(store, experiment) for experiment in experiments() if experiment.trained):
+        left = (send(rest, store) for rest in rests(store.root))
+        for line in chain(left, (complete(store, experiment) for experiment in experiments() if experiment.trained)):
             if line:
                 say(line)
                 sent = True

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from alexnet.signals import signals_held_back
 from alexnet.tracking.client import Point, Store, StoredRun
+from alexnet.tracking.journal import Journal
 
 POINTS_KEPT = 1_000_000
 """Points kept while the store does not answer; later ones are dropped, to bound the memory."""
@@ -39,6 +40,7 @@ class BackgroundRun:
     def __init__(self, store: Store, name: str, resume: Mapping[str, str] | None = None, machine: bool = False) -> None:
         self._store, self._name, self._resume, self._machine = store, name, dict(resume or {}), machine
         self._run: StoredRun | None = None
+        self._journal = Journal(store.root, name, self._resume)
         self._calls: list[Callable[[StoredRun], Any]] = []
         self._points: list[Point] = []
         self._lock = threading.Lock()
@@ -46,7 +48,7 @@ class BackgroundRun:
         self._status, self._deadline = "", 0.0
         self._known: dict[str, set[int]] | None = None
         """Of a run that continues: the steps that each metric had. A training that resumes repeats some."""
-        self._answering = True
+        self._answering, self._whole = True, False
         self._warned = False
         self._sampled = 0.0
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
@@ -54,18 +56,20 @@ class BackgroundRun:
 
     def params(self, params: Mapping[str, Any]) -> None:
         """Settings by their dotted names (``alexnet.config.section.flat``); those that a resumed run has do not change."""
-        self._call(lambda run: run.params(params))
+        self._call(lambda run: run.params(params), "params", params)
 
     def tags(self, tags: Mapping[str, str]) -> None:
         """Tags, such as ``model_sha256``."""
-        self._call(lambda run: run.tags(tags))
+        self._call(lambda run: run.tags(tags), "tags", tags)
 
     def metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Values at a step; NaN and infinity are allowed."""
         now = int(time.time() * 1000)
+        points = [(name, float(value), step, now) for name, value in metrics.items()]
         with self._lock:
+            self._journal.add("points", points)
             if len(self._points) < POINTS_KEPT:
-                self._points += [(name, float(value), step, now) for name, value in metrics.items()]
+                self._points += points
 
     def artifacts(self, path: Path, folder: str) -> None:
         """A file, or the content of a folder, for the run's ``folder``; it must not change until ``end`` has returned."""
@@ -96,6 +100,9 @@ class BackgroundRun:
             self._thread.join(patience)
             if self._thread.is_alive():
                 self._warn(f"no answer in {patience:g} s")
+            with self._lock:
+                self._journal.add("status", status)
+                self._journal.close(self._whole)
         if signals and status == "FINISHED":
             signal.raise_signal(signals[0])
 
@@ -108,9 +115,12 @@ class BackgroundRun:
         else:  # torchrun and people wait only a few seconds for a process that they stopped
             self.end("KILLED", SHORT_PATIENCE)
 
-    def _call(self, call: Callable[[StoredRun], Any]) -> None:
+    def _call(self, call: Callable[[StoredRun], Any], kind: str = "", content: Any = None) -> None:
+        """``kind`` and ``content``: for the journal; files are sent later from where DVC has them."""
         with self._lock:
             self._calls.append(call)
+            if kind:
+                self._journal.add(kind, content)
 
     def _work(self) -> None:
         pulse = 0.0
@@ -127,6 +137,7 @@ class BackgroundRun:
             if self._run and not ended:
                 ended = self._try(partial(self._run.end, self._status))
             if sent and ended:
+                self._whole = True
                 return
             time.sleep(PAUSE)
 
@@ -162,6 +173,8 @@ class BackgroundRun:
         with self._lock:
             self._calls = calls + self._calls
             self._points = points + self._points
+            if not self._calls and not self._points:
+                self._journal.clear()
         return not calls and not points
 
     def _send_points(self, run: StoredRun, points: list[Point]) -> None:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from tqdm import tqdm
 
+from alexnet.tracking.database import DAMAGED, HOME, create, follow_repository
 from alexnet.tracking.registry import Registry
-from alexnet.tracking.uri import HOME, Address, follow_repository, sqlite_uri
+from alexnet.tracking.uri import Address, sqlite_uri
 from alexnet.tracking.view import TAGS, page
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ ARTIFACTS = "mlruns"
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "90",
 }
-"""MLflow's defaults send telemetry, print tracebacks and wait four minutes for a dead server."""
+"""MLflow's defaults send telemetry, print tracebacks, wait four minutes for a dead server, and repeat a request that a slow
+server may have obeyed: two runs instead of one."""
 
 PARAMS_AT_ONCE, POINTS_AT_ONCE = 100, 1000
 """At most this many in one request to MLflow."""
@@ -63,10 +65,10 @@ class Store:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root.resolve()
-        self._address = Address.read(os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db", self._root)
+        self.root = root.resolve()
+        self._address = Address.read(os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db", self.root)
         self.uri, self.database = self._address.uri, self._address.database
-        self.artifacts = None if self._address.server else (self._root / ARTIFACTS).as_uri()
+        self.artifacts = None if self._address.server else (self.root / ARTIFACTS).as_uri()
         """Where the experiment's files are; None if a server decides."""
 
     def connect(self) -> None:
@@ -97,6 +99,8 @@ class Store:
         """The client and the id of the experiment."""
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
+        if self.database:  # a connection that is kept would go on with a file that has been moved away
+            os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
@@ -109,6 +113,8 @@ class Store:
         # Processes that create one SQLite database at the same time ruin it.
         with FileLock(f"{self.database}.lock", timeout=60) if self.database else nullcontext():
             try:
+                if self.database and self.artifacts and not self.database.exists():
+                    create(self.database, self.artifacts)
                 client = MlflowClient(self.uri)
                 found = client.get_experiment_by_name(EXPERIMENT)
             except ImportError as error:
@@ -131,7 +137,7 @@ class Store:
                 )
             for name in TAGS.keys() - found.tags.keys():
                 client.set_experiment_tag(found.experiment_id, name, TAGS[name])
-            if self.database and self.artifacts and self.database.resolve().is_relative_to(self._root):
+            if self.database and self.artifacts and self.database.resolve().is_relative_to(self.root):
                 old = follow_repository(self.database, EXPERIMENT, self.artifacts)
                 if old:
                     tqdm.write(f"note: MLflow's files are now in {self.artifacts}, not in {old}", file=sys.stderr)
@@ -157,6 +163,12 @@ class Store:
             line = (
                 "another version of MLflow made its database; if that was an older one, copy the database and run "
                 f"`mlflow db upgrade {shlex.quote(self.uri)}`, else set another in MLFLOW_TRACKING_URI"
+            )
+        elif self.database and "sqlite3." in line and any(words in line for words in DAMAGED):
+            file, away = (shlex.quote(str(self.database) + end) for end in ("", ".broken"))
+            line = (
+                f"its database is damaged or was not created to its end; run `mv {file} {away}`, then "
+                "`python -m workflow.track` sends all runs again"
             )
         elif len(line) > 2 * HALF_LINE:  # the cause comes last
             line = f"{line[:HALF_LINE]} … {line[-HALF_LINE:]}"
@@ -242,9 +254,9 @@ class StoredRun:
         """Set the run to RUNNING again."""
         self._client.update_run(self._id, status="RUNNING")
 
-    def end(self, status: str) -> None:
-        """End the run: FINISHED, FAILED or KILLED."""
-        self._client.set_terminated(self._id, status)
+    def end(self, status: str, when: int | None = None) -> None:
+        """End the run: FINISHED, FAILED or KILLED, now or at a time in milliseconds since 1970."""
+        self._client.set_terminated(self._id, status, when)
 
 
 def named_results(results: Mapping[str, Any]) -> dict[str, float]:

@@ -1,9 +1,7 @@
-"""``MLFLOW_TRACKING_URI``, read as MLflow and SQLAlchemy read it, and the artifact addresses in a database."""
+"""``MLFLOW_TRACKING_URI``, read as MLflow and SQLAlchemy read it."""
 
 import os
 import re
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import entry_points
@@ -22,18 +20,6 @@ WITHOUT_SCHEME = re.compile(r"([^/@\s]+@)?([\w.-]+|\[[\da-fA-F:.]+\]):\d+(/.*)?"
 """``localhost:5000``, which MLflow takes for a scheme, and ``127.0.0.1:5000``, which it takes for a folder."""
 IN_HOME = re.compile(r"(|file:(?://)?|sqlite(?:\+pysqlite)?:///)(~[^/]*)")
 """``~/runs`` and ``sqlite:///~/mlflow.db``: no shell replaces the second ``~``, and MLflow none."""
-
-HOME = "alexnet.artifacts"
-"""The tag of an experiment that repeats the address of its artifacts."""
-
-HOLDERS = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "source"),
-    ("model_versions", "storage_location"),
-)
-"""MLflow's tables of things with artifacts, with each column that says where."""
 
 
 @dataclass(frozen=True)
@@ -99,40 +85,3 @@ def sqlite_uri(database: Path) -> str:
     quoted = str(database).replace("%", "%25").replace("?", "%3F")
     # MLflow does not decode an address that starts with sqlite:///: it would create a folder with the quoted name.
     return f"{'sqlite' if quoted == str(database) else 'sqlite+pysqlite'}:///{quoted}"
-
-
-def follow_repository(database: Path, experiment: str, artifacts: str) -> str | None:
-    """Update the artifact addresses below the experiment's old one in MLflow's SQLite database, all or none.
-
-    MLflow keeps absolute addresses, so in a copied repository runs would use the files of the original. The experiment's tag
-    ``HOME`` repeats the address that we set; any other address was set by somebody else and stays. A database without the tag
-    counts as ours if the folder ``artifacts`` has some of its runs. Returns the old address, or None if nothing changed.
-    """
-    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
-        connection.execute("BEGIN IMMEDIATE")
-        identity, old, tag = connection.execute(
-            "SELECT e.experiment_id, artifact_location, value FROM experiments e LEFT JOIN experiment_tags t"
-            " ON t.experiment_id = e.experiment_id AND key = ? WHERE name = ?",
-            [HOME, experiment],
-        ).fetchone()
-        if old == artifacts == tag:
-            return None
-        if old != artifacts:
-            if tag:
-                ours = tag == old
-            else:
-                runs = connection.execute("SELECT run_uuid FROM runs WHERE experiment_id = ?", [identity])
-                here = Path(url2pathname(urlsplit(artifacts).path))
-                ours = Path(urlsplit(old).path).name == here.name and any((here / run).is_dir() for (run,) in runs)
-            if not ours:
-                return None
-            for table, column in HOLDERS:
-                connection.execute(
-                    f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1)"
-                    f" WHERE {column} = :old OR substr({column}, 1, length(:old) + 1) = :old || '/'",
-                    {"old": old, "new": artifacts},
-                )
-        connection.execute(
-            "REPLACE INTO experiment_tags (key, value, experiment_id) VALUES (?, ?, ?)", [HOME, artifacts, identity]
-        )
-        return old if old != artifacts else None

@@ -1,16 +1,16 @@
 """A run that never stops or delays its caller, with a database."""
 
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from helpers.locked import locked
 from helpers.waiting import until
 
 from alexnet.tracking import background
@@ -51,15 +51,6 @@ def begun(store: Store, name: str) -> BackgroundRun:
     run = BackgroundRun(store, name, resume={"name": name})
     until(lambda: run._run is not None)
     return run
-
-
-@contextmanager
-def locked(store: Store) -> Iterator[None]:
-    """The database in the hands of another writer."""
-    assert store.database
-    with closing(sqlite3.connect(store.database, isolation_level=None)) as other:
-        other.execute("begin exclusive")
-        yield
 
 
 def test_a_run_has_what_it_was_given_and_ends_finished(store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,15 +1,13 @@
 """A run that never stops or delays its caller, with a server that is down, mute or away for a while."""
 
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.mlflow_server import Server, free_port
 from helpers.waiting import until
 
 from alexnet.tracking import background
@@ -19,42 +17,7 @@ from alexnet.tracking.client import Store
 
 @pytest.fixture
 def port() -> int:
-    """A port where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
-
-
-@pytest.fixture
-def server(port: int, tmp_path: Path) -> Iterator[Callable[[], int]]:
-    """What starts an MLflow server at ``port`` and returns its process group; it ends with the test."""
-    started: list[subprocess.Popen[bytes]] = []
-    database = ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", str(tmp_path / "artifacts")]
-
-    def start() -> int:
-        command = [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--workers",
-            "1",
-            *database,
-        ]
-        quiet = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        started.append(subprocess.Popen(command, env=quiet, stderr=subprocess.DEVNULL, start_new_session=True))
-        return started[-1].pid
-
-    yield start
-    for process in started:
-        os.killpg(process.pid, signal.SIGCONT)
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(120)
+    return free_port()
 
 
 def test_a_server_that_is_down_costs_seconds_and_one_line(
@@ -83,8 +46,15 @@ def test_a_server_that_never_answers_costs_the_patience_and_no_more(
     assert "no answer in 3 s" in line
 
 
+@pytest.fixture
+def server(port: int, tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path, port)
+    yield server
+    server.end(signal.SIGTERM)
+
+
 def test_an_outage_of_the_server_loses_nothing(
-    port: int, server: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    port: int, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     monkeypatch.setattr(background, "LONGEST_PULSE", 1.0)
@@ -96,12 +66,12 @@ def test_an_outage_of_the_server_loses_nothing(
         run.metrics({"train_loss": float("nan"), "lr": 0.01}, step=1)
         run.artifacts(tmp_path / "page.html", "reports")
         until(lambda: run._warned)
-        group = server()
+        server.start()
         until(lambda: run._run is not None and run._answering)
-        os.killpg(group, signal.SIGSTOP)
+        server.send(signal.SIGSTOP)
         run.metrics({"train_loss": float("inf")}, step=2)
         until(lambda: not run._answering)
-        os.killpg(group, signal.SIGCONT)
+        server.send(signal.SIGCONT)
         run.metrics({"train_loss": 0.5}, step=3)
     (stored,) = store.runs({"name": "outage"})
     assert (stored.status, stored.files("reports")) == ("FINISHED", {"reports/page.html"})

@@ -15,35 +15,54 @@ import pytest
 
 from alexnet.config.section import flat
 from alexnet.tracking.client import Store, named_results
+from alexnet.tracking.journal import FOLDER
 
-FOUR = """
-import os, sys
+EIGHT = """
+import os, sys, time
 from pathlib import Path
 import mlflow
+from alexnet.tracking.background import BackgroundRun
 from alexnet.tracking.client import Store
 
-def child() -> int:
-    if not (number := os.fork()):
-        Store(Path(sys.argv[1])).create("one of four", {})
-        os._exit(0)
-    return number
+def experiment(number: int) -> None:
+    run = BackgroundRun(Store(Path(sys.argv[1])), f"experiment {number}", resume={"experiment": str(number)})
+    run.params({"seed": number})
+    for step in range(1, 4):
+        run.metrics({"step_loss": number / step}, step)
+    run.tags({"model_sha256": f"model {number}"})
+    while run._run is None:  # a real one takes longer than the store's creation
+        time.sleep(0.05)
+    run.end(patience=200)
 
-sys.exit(any([os.waitpid(number, 0)[1] for number in [child() for _ in range(4)]]))
+def child(number: int) -> int:
+    if not (process := os.fork()):
+        experiment(number)
+        os._exit(0)
+    return process
+
+sys.exit(any([os.waitpid(process, 0)[1] for process in [child(number) for number in range(8)]]))
 """
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A store that four processes have created at once."""
+    """A store in which eight processes at once have tracked an experiment each, and which the first of them created."""
     root = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        subprocess.run([sys.executable, "-c", FOUR, str(root)], check=True, timeout=240)
+        subprocess.run([sys.executable, "-c", EIGHT, str(root)], check=True, timeout=240)
         return Store(root)
 
 
-def test_four_processes_create_one_store_at_once(store: Store) -> None:
-    assert len(store.runs({})) == 4
+def test_eight_experiments_at_once_on_a_new_store_leave_eight_whole_runs(store: Store) -> None:
+    runs = store.runs({})
+    assert len(runs) == 8
+    for number in range(8):
+        (stored,) = store.runs({"experiment": str(number)})
+        run = stored._client.get_run(stored._id)
+        assert (stored.status, stored.steps("step_loss")) == ("FINISHED", {1, 2, 3})
+        assert (run.data.params["seed"], stored.found_tags["model_sha256"]) == (str(number), f"model {number}")
+    assert not list((store.root / FOLDER).iterdir())
 
 
 def test_what_was_sent_comes_back(store: Store, tmp_path: Path) -> None:
@@ -166,6 +185,24 @@ def test_a_database_of_another_mlflow_is_refused_with_what_helps(standing: Path,
     command = said.split("`")[1]
     assert shlex.split(command) == ["mlflow", "db", "upgrade", f"sqlite:///{standing}/mlflow.db"]
     assert said.endswith("else set another in MLFLOW_TRACKING_URI)")
+
+
+@pytest.mark.parametrize("revision", ["3500859a5d39", None], ids=["interrupted", "overwritten"])
+def test_a_database_that_is_not_whole_is_refused_with_the_command_that_helps(standing: Path, revision: str | None) -> None:
+    file = standing / "mlflow.db"
+    if revision is None:
+        file.write_bytes(b"no database" * 1000)
+    else:  # what a `kill -9` leaves behind the migration of this number
+        with closing(sqlite3.connect(file)) as database, database:
+            database.execute("UPDATE alembic_version SET version_num = ?", [revision])
+            database.execute("DROP TABLE jobs")
+    said = failure_of(standing)
+    assert "was not created to its end; run `mv " in said and "`python -m workflow.track` sends all runs again" in said
+    follow(said)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert Store(standing).runs({}) == []
+    assert (standing / "mlflow.db.broken").exists()
 
 
 def test_a_deleted_experiment_is_refused_with_the_command_that_helps(standing: Path) -> None:

@@ -34,7 +34,7 @@ stages:
 """
 
 TRAIN = """
-import hashlib, json
+import hashlib, json, sys
 from pathlib import Path
 lr = next(line.split()[1] for line in open("params.yaml") if line.startswith("lr:"))
 Path("models").mkdir(exist_ok=True)
@@ -45,6 +45,9 @@ data = {"source": "digits", "images": {"train": 9, "test": 3}, "rejects": 0, "sh
 facts = {"classes": ["0", "1"], "epochs": 2, "settings": {"lr": float(lr)}}
 card = {"sha256": hashlib.sha256(model).hexdigest(), "data": data, **facts}
 Path("models/alexnet.json").write_text(json.dumps(card))
+if Path("stop").exists():
+    Path("reports/train.csv").write_text("epoch,lr\\n1,0.9\\n")
+    sys.exit(1)
 rows = [f"{epoch},{lr},{2 / epoch},0.5,{3 / epoch},0.4,0.1\\n" for epoch in (1, 2)]
 header = "epoch,lr,train_loss,train_top1_error,val_loss,val_top1_error,val_top5_error\\n"
 Path("reports/train.csv").write_text(header + "".join(rows))
@@ -226,6 +229,42 @@ def test_a_renamed_experiment_keeps_its_run(lines: Any, repository: Path, tracke
     assert (renamed.info.run_id, renamed.info.run_name, renamed.info.status) == (run_id, "after", "FINISHED")
     assert tracked.runs({"dvc_experiment": "before"}) == []
     assert lines() == ["MLflow has every run"]
+
+
+def test_a_forced_training_that_was_stopped_is_not_taken_for_the_finished_model(
+    lines: Any, repository: Path, tracked: Store
+) -> None:
+    sh(repository, "git", "checkout", "-q", "--", ".")
+    (repository / "params.yaml").write_text((repository / "params.yaml").read_text().replace("lr: 0.01", "lr: 0.07"))
+    sh(repository, "dvc", "repro", "-q")
+    assert lines()[-1].endswith("-dirty: sent")
+    before = len(tracked.runs({}))
+    (repository / "reports/metrics.json").unlink()  # as a forced `evaluate` that was stopped
+    assert lines() == ["MLflow has every run"]
+    (finished,) = tracked.runs({"model_sha256": hashlib.sha256(b"weights 0.07").hexdigest()})
+    finished._client.delete_run(finished._id)
+    (repository / "stop").touch()
+    with pytest.raises(subprocess.CalledProcessError):
+        sh(repository, "dvc", "repro", "-q", "--force")
+    assert lines() == ["MLflow has every run"]
+    assert len(tracked.runs({})) == before - 1
+    (repository / "stop").unlink()
+    finished._client.restore_run(finished._id)
+
+
+def test_the_run_of_a_process_that_was_killed_is_running_no_more(lines: Any, tracked: Store) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from alexnet.tracking.background import BackgroundRun; "
+        "from alexnet.tracking.client import Store; "
+        "run = BackgroundRun(Store(Path(sys.argv[1])), 'cut off', {'training': 'token'}); "
+        "run.metrics({'loss': 0.5}, 1); os._exit(9)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code, str(tracked.root)], cwd=root, env=environment, check=False, timeout=120)
+    assert lines() == ["cut off: ended as KILLED"]
+    (stored,) = tracked.runs({"training": "token"})
+    assert (stored.status, stored.steps("loss")) == ("KILLED", {1})
 
 
 def test_a_server_that_is_down_is_reported_in_one_line(
