@@ -1,5 +1,6 @@
 """The processes of a training: who they are, which device each has, and how they end together."""
 
+import ctypes
 import math
 import os
 import signal
@@ -16,7 +17,6 @@ import torch.distributed as dist
 from alexnet import launcher
 from alexnet.errors import UserError
 from alexnet.pipeline.engine import StepStats
-from alexnet.signals import signal_at_parents_end
 
 TIMEOUT = timedelta(minutes=10)
 """How long a rank waits for another before it gives up."""
@@ -87,8 +87,7 @@ def join(ranks: int) -> Iterator[Ranks | None]:
     gpus = torch.cuda.device_count()
     if 1 < gpus < ranks:
         raise UserError(f"pipeline.ranks: {ranks} is more than the {gpus} GPUs of this machine; set it to {gpus}, or to 1")
-    if launcher.launched():
-        signal_at_parents_end(signal.SIGKILL)  # torchrun itself may be killed
+    _die_with_parent()
     before = {end: signal.signal(end, lambda number, _: sys.exit(128 + number)) for end in (signal.SIGTERM, signal.SIGHUP)}
     try:
         if ranks == 1 or gpus == 1:
@@ -119,3 +118,11 @@ def _join_group(rank: int, ranks: int, gpus: int) -> Ranks:
     torch.cuda.set_device(device)
     dist.init_process_group("nccl", timeout=TIMEOUT, device_id=device)
     return Ranks(rank, ranks, device)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this rank when torchrun dies, which a SIGKILL to torchrun alone would not do."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None and launcher.launched():
+        set_parent_death_signal = 1
+        prctl(set_parent_death_signal, signal.SIGKILL)

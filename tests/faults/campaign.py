@@ -5,11 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from faults.harness import TRAINING, Fault, Outcome, Workflow
+from faults.harness import REPRO, TRAINING, Fault, Outcome, Workflow
 from helpers.clones import execute
 
-REPRO = ("dvc", "repro")
-MOST = 8
+MOST = 12
 """Interruptions of one training, after which it may end."""
 
 

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 from alexnet.files.whole import sha256_of
 
+REPRO = ("dvc", "repro")
 STAGES = ("download", "pca", "preprocess", "train", "evaluate", "report")
 TRAINING = STAGES[3:]
 """What runs again in each round; the data is prepared once."""
@@ -56,8 +57,8 @@ class Fault(NamedTuple):
 
     @classmethod
     def drawn(cls, random: Random, stages: tuple[str, ...]) -> "Fault":
-        """One in the stages that are left. Half of them while training, the first stage left else more often than later ones."""
-        stage = "train" if "train" in stages and random.random() < 0.5 else stages[int(len(stages) * random.random() ** 2)]
+        """One in the stages that are left, more often than not in the first of them."""
+        stage = stages[0] if random.random() < 0.6 else random.choice(stages)
         # Beyond 1: while DVC stores what the stage has made.
         return cls(stage, random.choice(TARGETS[stage]), random.choice(SIGNALS), random.uniform(0, 1.2))
 
@@ -151,7 +152,7 @@ class Workflow:
         while not (running := [stage for stage in stages if stage_of(tree(dvc), stage)]):
             if gone(dvc):
                 return ""
-            time.sleep(0.05)
+            time.sleep(0.1)
         (stage, *_) = running  # a later one, if DVC had stored that of the fault
         time.sleep(fault.moment * self.usual[stage])
         processes = tree(dvc)
@@ -257,3 +258,11 @@ def marked(mark: str) -> Iterator[psutil.Process]:
 
 def name_of(process: psutil.Process) -> str:
     return " ".join(words(process))[:120]
+
+
+def working_in(folder: Path) -> Iterator[psutil.Process]:
+    """The processes whose working directory is in ``folder``."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if Path(process.cwd()).is_relative_to(folder):
+                yield process
