@@ -10,7 +10,7 @@ from faults.campaign import Campaign
 
 
 def main() -> int:
-    """Run the campaign. What was wrong is printed with the output of its command at the end."""
+    """Run the campaign. What is wrong is printed with the output of its command."""
     # A shell starts what runs in the background deaf to Ctrl-C, and nohup to SIGHUP; what runs from here would be deaf too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -19,8 +19,6 @@ def main() -> int:
         campaign = Campaign(Path(folder), seed, lambda line: print(line, flush=True))
         while campaign.hits < faults:
             campaign.train(temporary=campaign.trainings % 3 == 2)
-    for wrong in campaign.wrong:
-        print(f"\n{'-' * 100}\n{wrong}")
     print(f"\n{campaign.table()}\n")
     print(f"{campaign.hits} interruptions of {campaign.trainings} trainings, seed {seed}; {len(campaign.wrong)} things wrong")
     return 1 if campaign.wrong else 0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from faults.harness import REPRO, TRAINING, Fault, Outcome, Workflow
+from faults.harness import REPRO, STAGES, TRAINING, Fault, Outcome, Workflow
 from helpers.clones import execute
 
 MOST = 12
@@ -40,11 +40,17 @@ class Campaign:
         command = ("dvc", "exp", "run", "--temp", "-n", name) if temporary else REPRO
         if self.trainings:
             self.workflow.again()
+        left = STAGES if command == REPRO and not self.trainings else TRAINING
         for _ in range(most):
-            fault = Fault.drawn(self.random, TRAINING if temporary else self.workflow.left())
+            fault = Fault.drawn(self.random, left)
             outcome = self.workflow.run(*command, fault=fault)
             self._note(fault, outcome)
-            if outcome.status == 0 or not (temporary or self.workflow.left()):
+            if outcome.status == 0:
+                break
+            if outcome.hit:
+                left = left[left.index(outcome.hit.partition(":")[0]) :]
+            if left == TRAINING[-1:]:
+                outcome = self.workflow.run(*command)
                 break
         else:
             outcome = self.workflow.run(*command)
@@ -75,7 +81,8 @@ class Campaign:
 
     def _wrong(self, line: str, details: str) -> None:
         self.wrong.append(f"{line}\n{details}")
-        self.say(f"WRONG: {line}")
+        rule = "-" * 100
+        self.say(f"WRONG: {line}\n{rule}\n{details}\n{rule}")
 
     def table(self) -> str:
         """Fault, process, how often, and what happened, as Markdown."""

@@ -34,8 +34,10 @@ TARGETS = {
     "report": ("dvc", "stage", "group", "all"),
 }
 """Whom a fault may hit in each stage. ``group``: DVC's process group, as Ctrl-C in a terminal; ``all``: every process."""
-ENDED_WITHIN = 60.0
-"""Seconds after a fault within which the command and all that it started must be gone."""
+LONGEST = 300.0
+"""Seconds that a command may take."""
+ENDED_WITHIN = 30.0
+"""Seconds after the end of a command within which all that it started must be gone."""
 MARK = "ALEXNET_FAULTS"
 """The environment variable by which the processes of a command are found, also those that lost their parent."""
 
@@ -125,8 +127,9 @@ class Workflow:
                 hit = self._strike(dvc, fault) if fault else self._measure(dvc)
                 began = time.monotonic()
                 with suppress(subprocess.TimeoutExpired):
-                    process.wait(ENDED_WITHIN if hit else 300)
-                while list(marked(mark)) and time.monotonic() - began < ENDED_WITHIN:
+                    process.wait(LONGEST)  # DVC itself ignores Ctrl-C while a stage runs, and goes on
+                ended = time.monotonic()
+                while list(marked(mark)) and time.monotonic() - ended < ENDED_WITHIN:
                     time.sleep(0.1)
                 orphans = [name_of(left) for left in marked(mark)]
             finally:
@@ -174,12 +177,6 @@ class Workflow:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(fault.number)
         return f"{stage}: {target}"
-
-    def left(self) -> tuple[str, ...]:
-        """The stages that DVC has not stored."""
-        lock = self.folder / "dvc.lock"
-        done = (YAML(typ="safe").load(lock) or {}).get("stages", {}) if lock.exists() else {}
-        return tuple(stage for stage in STAGES if stage not in done)
 
     def keep_prepared(self) -> None:
         """Commit DVC's lock of the prepared data alone, to which ``again`` returns."""
