@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # These would send packages elsewhere than into .venv.
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PYTHONHOME
 
-.PHONY: repro exp test lint bench ui
+.PHONY: repro exp test lint faults bench ui
 
 # From left to right, also with -j: what refuses comes before what installs.
 .NOTPARALLEL:
@@ -32,6 +32,10 @@ test: $(READY_DEV) lint
 
 lint: $(READY_DEV)
 	@$(ACTIVATE) ruff check . && ruff format --check . && mypy && lint-imports && python -m docs.tables --check
+
+# FAULTS=200 SEED=1 interrupts so many commands, drawn from that seed.
+faults: $(READY_DEV)
+	@$(ACTIVATE) PYTHONPATH=.:tests FAULTS=$(FAULTS) SEED=$(SEED) python -m faults
 
 bench: $(READY_DEV)
 	@$(ACTIVATE) python -m benchmarks

@@ -1,5 +1,6 @@
-"""Handle signals while something runs that must not be interrupted."""
+"""Signals: handled while something runs that must not be interrupted, and sent by Linux when a parent ends."""
 
+import ctypes
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -26,3 +27,11 @@ def signals_held_back() -> Iterator[list[int]]:
     came: list[int] = []
     with signals_handled({signal.SIGINT: came.append, signal.SIGTERM: came.append}):
         yield came
+
+
+def signal_at_parents_end(number: int) -> None:
+    """Have Linux send this process a signal when its parent ends, however that ends. Does nothing on other systems."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        set_parent_death_signal = 1
+        prctl(set_parent_death_signal, number)

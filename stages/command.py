@@ -1,5 +1,7 @@
 """What all commands share: the settings' check before any work, and errors in one line."""
 
+import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -16,6 +18,7 @@ from alexnet.config.section import Section
 from alexnet.errors import UserError
 from alexnet.files.whole import FULL
 from alexnet.output import complain
+from alexnet.signals import signal_at_parents_end
 from stages import paths
 from stages.provenance import git
 
@@ -30,6 +33,7 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
     Ctrl-C as one word, or what the ``KeyboardInterrupt`` says (exit 130).
     """
     lead = launcher.rank() == 0
+    end_with_dvc()
     try:
         if Path.cwd() != paths.main_repository().resolve():
             refuse_shallow()
@@ -56,6 +60,12 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
         if lead:
             complain(str(stop) or "interrupted")
         sys.exit(130)
+
+
+def end_with_dvc() -> None:
+    """End this process as by SIGTERM when DVC, which started it, is killed: a second DVC would run the stage beside it."""
+    if "DVC_STAGE" in os.environ and not launcher.launched():
+        signal_at_parents_end(signal.SIGTERM)
 
 
 @cache

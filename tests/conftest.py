@@ -16,7 +16,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["helpers.pictures", "helpers.asked", "helpers.small_disk"]
 
-LONGEST = ("test_workflow.py", "test_recipe.py", "test_odd_names.py", "test_bench.py")
+LONGEST = ("test_workflow.py", "test_recipe.py", "test_odd_names.py", "test_bench.py", "test_interrupted.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

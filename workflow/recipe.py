@@ -147,12 +147,19 @@ def _outcomes(settings: list[str], more: list[str]) -> list[dict[str, Any]]:
 
 
 def _refuse_taken(names: list[str]) -> None:
+    import psutil  # type: ignore[import-untyped]
     from dvc.repo import Repo
 
-    tasks = Repo().experiments.celery_queue.status()
-    waiting = {task["name"] for task in tasks if task["status"] in ("Queued", "Running")}
+    queue = Repo().experiments.celery_queue
+    running = {entry.name: queue.proc.get(entry.stash_rev) for entry in queue.iter_active()}
+    waiting = {entry.name for entry in queue.iter_queued()} | running.keys()
     head = git("rev-parse", "HEAD")
     for name in names:
+        # To DVC, an experiment whose worker was killed runs forever.
+        if (process := running.get(name)) and not psutil.pid_exists(process.pid):
+            raise UserError(
+                f"{name} was killed while it ran; `dvc queue kill {name}`, then run this again: it goes on from there"
+            )
         if name in waiting:
             raise UserError(f'{name} is already in the queue (`dvc queue status`); rename this one with ARGS="-n NAME"')
         if git("for-each-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}"):

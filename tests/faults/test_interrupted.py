@@ -1,0 +1,52 @@
+"""The workflow is interrupted at random moments, and the same command goes on; `make faults` does so for longer."""
+
+from signal import SIGKILL
+
+import pytest
+from faults.campaign import Campaign
+from faults.harness import REPRO, Fault, working_in
+from helpers.clones import execute
+from helpers.waiting import until
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
+    """One training that was interrupted five times at most."""
+    campaign = Campaign(tmp_path_factory.mktemp("faults"), 0, print)
+    campaign.train(5)
+    return campaign
+
+
+def test_an_interrupted_workflow_goes_on_and_ends_with_the_outs_of_an_undisturbed_one(campaign: Campaign) -> None:
+    assert campaign.hits > 0
+    assert not campaign.wrong, "\n".join(campaign.wrong)
+
+
+def test_a_stage_ends_when_dvc_alone_is_killed(campaign: Campaign) -> None:
+    campaign.workflow.again()
+    outcome = campaign.workflow.run(*REPRO, fault=Fault("train", "dvc", SIGKILL, 0.1))
+    assert outcome.hit == "train: dvc"
+    assert not outcome.orphans
+    assert "epoch 2/2" not in outcome.output
+
+
+def test_a_queued_experiment_whose_worker_was_killed_is_taken_up_again(campaign: Campaign) -> None:
+    folder = campaign.workflow.folder
+    campaign.workflow.again()
+    queue = ("python", "-m", "workflow.recipe", "no-lrn", "--queue")
+    execute(folder, *queue)
+    execute(folder, "dvc", "queue", "start")
+    until(lambda: any(folder.glob(".checkpoints/*/*/state.json")))
+    for process in working_in(folder):
+        process.kill()
+    said = execute(folder, *queue, status=2)
+    assert (
+        "error: no-lrn was killed while it ran; `dvc queue kill no-lrn && dvc queue remove no-lrn`, then run this again" in said
+    )
+    for action in ("kill", "remove"):
+        execute(folder, "dvc", "queue", action, "no-lrn")
+    execute(folder, *queue)
+    execute(folder, "dvc", "queue", "start")
+    until(lambda: "resuming this training where it was stopped" in execute(folder, "dvc", "queue", "logs", "no-lrn"), every=1)
