@@ -40,7 +40,7 @@ class Campaign:
         command = ("dvc", "exp", "run", "--temp", "-n", name) if temporary else REPRO
         if self.trainings:
             self.workflow.again()
-        left = STAGES if command == REPRO and not self.trainings else TRAINING
+        left: tuple[str, ...] = STAGES if command == REPRO and not self.trainings else TRAINING
         for _ in range(most):
             fault = Fault.drawn(self.random, left)
             outcome = self.workflow.run(*command, fault=fault)
