@@ -104,8 +104,8 @@ def join(ranks: int, patience: float) -> Iterator[Ranks | None]:
             raise launcher.ConnectionLost from error
         other = f"rank {1 - rank}" if ranks == 2 else "another rank"
         raise launcher.NoAnswer(
-            f"{other} has not answered for machine.patience: {patience:g} minutes; look at the disk and the load of this machine, "
-            "or raise machine.patience, and run this again"
+            f"{other} has not answered for machine.patience: {patience:g} minutes; look at the disk and the load of this "
+            "machine, or raise machine.patience, and run this again"
         ) from None
     finally:
         for end, handler in before.items():

@@ -15,7 +15,7 @@ ONE = ["-m", "stages.train"]
 
 
 def start(folder: Path, *arguments: str, **changes: Any) -> "subprocess.Popen[str]":
-    """Python with ``arguments`` in ``folder``, which has the data of a small training: 500 short epochs, changed by ``changes``."""
+    """Python with ``arguments`` in ``folder``, which has the data of a small training: 500 short epochs, but for ``changes``."""
     small = {"batch_size": 8, "epochs": 500, "lr": 0.001, "lr_schedule": "constant", "precision": "float32"}
     YAML().dump(settings_of("cifar10-32", **{**small, **changes}), folder / "params.yaml")
     (folder / "reports").mkdir(exist_ok=True)

@@ -16,7 +16,6 @@ from helpers.waiting import until
 from alexnet.errors import UserError
 from alexnet.launcher import LAUNCHER
 from alexnet.models.numerics import prepare_process
-from alexnet.pipeline import distributed
 from alexnet.pipeline.distributed import Ranks, join
 from alexnet.pipeline.engine import StepStats
 
