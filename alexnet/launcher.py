@@ -1,18 +1,48 @@
-"""Which rank of a training this process is.
+"""Which rank of a training this process is, and its last words, which the launcher prints when all ranks have ended.
 
 Clusters and other launchers leave ``RANK``, ``WORLD_SIZE`` and the like in the environment, so these count only in children of
 a process that called ``launch``.
 """
 
+import json
 import os
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from alexnet.errors import UserError
 
 LAUNCHER = "ALEXNET_LAUNCHER"
 """The environment variable that holds the launcher's process id."""
+REPORTS = "ALEXNET_REPORTS"
+"""That of the folder in which ranks leave what they say last."""
+HOLD = 30.0
+"""Seconds that a rank waits for the word of another, or for its end by the launcher."""
 
 
-def launch() -> None:
-    """Make this process a launcher: the children that it starts from now on are ranks."""
+class ConnectionLost(Exception):
+    """Another rank has ended, which leaves a word itself or is reported by the launcher."""
+
+
+class NoAnswer(UserError):
+    """Another rank lives but has not answered in time."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a rank says last, and its exit status."""
+
+    text: str
+    status: int
+
+
+def launch(reports: Path) -> None:
+    """Make this process a launcher: the children that it starts from now on are ranks, and leave their reports in a folder."""
     os.environ[LAUNCHER] = str(os.getpid())
+    os.environ[REPORTS] = str(reports)
 
 
 def launched() -> bool:
@@ -28,3 +58,40 @@ def rank() -> int:
 def ranks() -> int:
     """How many ranks the launcher started; 1 in a process that runs by itself."""
     return int(os.environ["WORLD_SIZE"]) if launched() else 1
+
+
+def report(text: str, status: int) -> bool:
+    """Have the launcher print ``text`` and exit with ``status``; False if there is no launcher, or the text cannot be written."""
+    if not launched():
+        return False
+    try:
+        Path(os.environ[REPORTS], f"{rank()}.json").write_text(json.dumps(asdict(Report(text, status))))
+    except OSError:
+        return False
+    return True
+
+
+def first_report(folder: Path) -> Report | None:
+    """The first report that a rank has left: the others followed from it."""
+    for path in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns):
+        try:
+            return Report(**json.loads(path.read_text()))
+        except ValueError:  # killed while it wrote
+            continue
+    return None
+
+
+def await_report() -> bool:
+    """Wait until a rank leaves a report, ``HOLD`` seconds at most; whether one did. The launcher ends this process sooner."""
+    until = time.monotonic() + HOLD
+    while not (reported := first_report(Path(os.environ[REPORTS])) is not None) and time.monotonic() < until:
+        time.sleep(0.1)
+    return reported
+
+
+def kill_stopped() -> None:
+    """Kill the ranks that are stopped (SIGSTOP), for whose answer to a SIGTERM torchrun would wait half a minute."""
+    for process in psutil.Process(os.getppid()).children():
+        with suppress(psutil.NoSuchProcess):
+            if process.status() == psutil.STATUS_STOPPED:
+                process.kill()

@@ -3,10 +3,12 @@
 import os
 import signal
 import sys
+import time
+import traceback
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -30,10 +32,9 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
     """Run a stage as a command: check the repository and all of params.yaml, then call ``stage`` with its own part of it.
 
     A ``UserError`` is printed as its one line, and so is a system error, such as a full disk or too little memory (exit 2);
-    Ctrl-C as one word, or what the ``KeyboardInterrupt`` says (exit 130).
+    Ctrl-C as one word, or what the ``KeyboardInterrupt`` says (exit 130). Of the ranks of a training, the first to fail is heard.
     """
-    lead = launcher.rank() == 0
-    end_with_dvc()
+    end_with_parent()
     try:
         if Path.cwd() != paths.main_repository().resolve():
             refuse_shallow()
@@ -42,29 +43,45 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
             refuse_emulation(params["precision"])
         stage(section.read(params)) if section else stage()
     except UserError as error:
-        if not lead:  # all ranks of a training stop for the same reason; one says it, in its own time
-            sys.exit(0)
-        complain(f"error: {error}")
-        sys.exit(2)
+        _end(f"error: {error}", 2, hold=not isinstance(error, launcher.NoAnswer))
     except OSError as error:
         remedy = "free some space" if error.errno in FULL else "fix that"
-        complain(f"error: {error.filename or 'a file'}: {error.strerror or error}; {remedy} and run this again")
-        sys.exit(2)
-    except (MemoryError, ImportError, RuntimeError) as error:
-        # The linker and torch have no types of their own for it.
-        if not isinstance(error, MemoryError) and not any(words in str(error) for words in NO_MEMORY):
-            raise
-        complain("error: not enough memory; free some, or raise the limit of this shell (`ulimit -v`), and run this again")
-        sys.exit(2)
+        _end(f"error: {error.filename or 'a file'}: {error.strerror or error}; {remedy} and run this again", 2)
     except KeyboardInterrupt as stop:
-        if lead:
-            complain(str(stop) or "interrupted")
-        sys.exit(130)
+        _end(str(stop) or "interrupted", 130)
+    except launcher.ConnectionLost:
+        if launcher.await_report():
+            sys.exit(1)
+        _end(traceback.format_exc().rstrip(), 1)
+    except Exception as error:
+        # The linker and torch have no types of their own for it.
+        if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+            limit = "or raise the limit of this shell (`ulimit -v`)"
+            _end(f"error: not enough memory; free some, {limit}, and run this again", 2)
+        if launcher.launched():
+            _end(traceback.format_exc().rstrip(), 1)
+        raise
 
 
-def end_with_dvc() -> None:
-    """End this process as by SIGTERM when DVC, which started it, is killed: a second DVC would run the stage beside it."""
-    if "DVC_STAGE" in os.environ and not launcher.launched():
+def _end(text: str, status: int, hold: bool = False) -> NoReturn:
+    """Exit with ``text`` as what is said last. ``hold``: let the lead, which stops for the same reason, end its run in MLflow."""
+    if not launcher.report(text, status):
+        complain(text)
+    elif hold and launcher.rank():
+        time.sleep(launcher.HOLD)  # the launcher ends this process when the lead has ended
+    else:
+        launcher.kill_stopped()
+    sys.exit(status)
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is killed.
+
+    A rank as by SIGKILL with its launcher, any other as by SIGTERM with DVC: a second DVC would run the stage beside it.
+    """
+    if launcher.launched():
+        signal_at_parents_end(signal.SIGKILL)
+    elif "DVC_STAGE" in os.environ:
         signal_at_parents_end(signal.SIGTERM)
 
 

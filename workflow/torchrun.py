@@ -6,11 +6,13 @@ import resource
 import signal
 import socket
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil  # type: ignore[import-untyped]
 
-from alexnet.launcher import launch
-from stages.command import end_with_dvc
+from alexnet.launcher import Report, first_report, launch
+from stages.command import end_with_parent
 
 ONE_MACHINE = ["--nnodes", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"]
 """Like --standalone, but with a fixed address: torchrun would look up this machine's name, which may not resolve or may belong
@@ -31,7 +33,7 @@ AT_MOST = 2
 
 def main(arguments: list[str]) -> int:
     """Run torchrun and return the exit status: that of the first rank that failed, 130 after Ctrl-C."""
-    end_with_dvc()
+    end_with_parent()
     for name in [name for name in os.environ if name.startswith(CLUSTER_VARIABLES)]:
         del os.environ[name]
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
@@ -43,9 +45,20 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    launch()
     # Ranks set their threads themselves; without this, torchrun warns that it sets one.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with TemporaryDirectory(prefix="alexnet-", ignore_cleanup_errors=True) as folder:
+        launch(Path(folder))
+        end = _torchrun(arguments, limited)
+        report = first_report(Path(folder))
+    text = report.text if report else end.text
+    if text:
+        print(text, file=sys.stderr)
+    return report.status if report and end.status == 1 else end.status
+
+
+def _torchrun(arguments: list[str], limited: bool) -> Report:
+    """How it ended, by what it knows of the ranks."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main as torchrun
@@ -60,16 +73,17 @@ def main(arguments: list[str]) -> int:
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if interrupts.count > AT_MOST:
-            return 130
-        if failure.exitcode < 0:
-            name = failure.signal_name()
-            remedy = "raise the limit (`ulimit -v`)" if limited else "free some or reduce batch_size"
-            memory = f"most likely the memory was not enough: {remedy}, and " if limited or name == "SIGKILL" else ""
-            print(f"error: rank {rank} was killed by {name}; {memory}run this again", file=sys.stderr)
-        return failure.exitcode if failure.exitcode > 0 else 1
+            return Report("", 130)
+        number = -failure.exitcode if failure.exitcode < 0 else failure.exitcode - 128
+        if number not in set(signal.Signals) - {signal.SIGINT}:
+            return Report("", failure.exitcode)
+        name = signal.Signals(number).name
+        remedy = "raise the limit (`ulimit -v`)" if limited else "free some or reduce batch_size"
+        memory = f"most likely the memory was not enough: {remedy}, and " if limited or name == "SIGKILL" else ""
+        return Report(f"error: rank {rank} was killed by {name}; {memory}run this again", 1)
     except SignalException as error:
-        return 128 + int(error.sigval)
-    return 0
+        return Report("", 128 + int(error.sigval))
+    return Report("", 0)
 
 
 class Interrupts:

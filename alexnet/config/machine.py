@@ -1,6 +1,13 @@
 """Settings of the machine: they change how fast a stage runs and never a number, so no stage of dvc.yaml depends on them."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from alexnet.config.section import AtLeastZero, Handful, Section
+
+MOST_MINUTES = 10_000
+"""A week; torch takes no much longer time."""
 
 
 class Machine(Section):
@@ -11,5 +18,7 @@ class Machine(Section):
     ranks."""
     checkpoint_minutes: AtLeastZero | None
     """Minutes between checkpoints of a training; null for none."""
+    patience: Annotated[float, Field(gt=0, le=MOST_MINUTES)]
+    """Minutes that a rank of a training waits for another that does not answer, before the training ends."""
     log_model: bool
     """Whether MLflow gets a copy of the trained model, and registers it."""

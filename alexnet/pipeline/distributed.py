@@ -1,8 +1,9 @@
 """The processes of a training: who they are, which device each has, and how they end together."""
 
-import ctypes
+import logging
 import math
 import os
+import re
 import signal
 import socket
 import sys
@@ -18,8 +19,8 @@ from alexnet import launcher
 from alexnet.errors import UserError
 from alexnet.pipeline.engine import StepStats
 
-TIMEOUT = timedelta(minutes=10)
-"""How long a rank waits for another before it gives up."""
+TIMED_OUT = re.compile("tim(ed|e) ?out", re.IGNORECASE)
+"""What the errors of torch.distributed say if another rank did not answer, and not if the connection to it was lost."""
 
 
 class Ranks:
@@ -72,8 +73,10 @@ class Ranks:
 
 
 @contextmanager
-def join(ranks: int) -> Iterator[Ranks | None]:
+def join(ranks: int, patience: float) -> Iterator[Ranks | None]:
     """Join the ranks that ``workflow.torchrun`` started, or be the only one if it started none.
+
+    ``patience``: minutes that a rank waits for another. Then ``NoAnswer`` is raised, and ``ConnectionLost`` if another has ended.
 
     One GPU per rank: NCCL. Exactly one GPU: rank 0 runs all stages on it and the others get ``None``, as they have nothing to
     do. No GPU: gloo on the CPU. Raises ``UserError`` if the ranks do not match the processes or GPUs.
@@ -87,13 +90,23 @@ def join(ranks: int) -> Iterator[Ranks | None]:
     gpus = torch.cuda.device_count()
     if 1 < gpus < ranks:
         raise UserError(f"pipeline.ranks: {ranks} is more than the {gpus} GPUs of this machine; set it to {gpus}, or to 1")
-    _die_with_parent()
     before = {end: signal.signal(end, lambda number, _: sys.exit(128 + number)) for end in (signal.SIGTERM, signal.SIGHUP)}
     try:
         if ranks == 1 or gpus == 1:
             yield Ranks(0, 1, torch.device("cuda", 0) if gpus else torch.device("cpu")) if rank == 0 else None
         else:
-            yield _join_group(rank, ranks, gpus)
+            yield _join_group(rank, ranks, gpus, timedelta(minutes=patience))
+    except RuntimeError as error:
+        # gloo's errors have no type of their own, and name its source file.
+        if not isinstance(error, dist.DistError) and "/gloo/" not in str(error):
+            raise
+        if not TIMED_OUT.search(str(error)):
+            raise launcher.ConnectionLost from error
+        other = f"rank {1 - rank}" if ranks == 2 else "another rank"
+        raise launcher.NoAnswer(
+            f"{other} has not answered for machine.patience: {patience:g} minutes; look at the disk and the load of this "
+            "machine, or raise machine.patience, and run this again"
+        ) from None
     finally:
         for end, handler in before.items():
             signal.signal(end, handler)
@@ -109,20 +122,14 @@ def use_loopback() -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = socket.if_indextoname(1)
 
 
-def _join_group(rank: int, ranks: int, gpus: int) -> Ranks:
+def _join_group(rank: int, ranks: int, gpus: int, timeout: timedelta) -> Ranks:
+    # Its schedules print themselves if a rank is lost.
+    logging.getLogger("torch.distributed.pipelining").setLevel(logging.CRITICAL)
     if gpus == 0:
         use_loopback()
-        dist.init_process_group("gloo", timeout=TIMEOUT)
+        dist.init_process_group("gloo", timeout=timeout)
         return Ranks(rank, ranks, torch.device("cpu"))
     device = torch.device("cuda", rank)
     torch.cuda.set_device(device)
-    dist.init_process_group("nccl", timeout=TIMEOUT, device_id=device)
+    dist.init_process_group("nccl", timeout=timeout, device_id=device)
     return Ranks(rank, ranks, device)
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to kill this rank when torchrun dies, which a SIGKILL to torchrun alone would not do."""
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None and launcher.launched():
-        set_parent_death_signal = 1
-        prctl(set_parent_death_signal, signal.SIGKILL)

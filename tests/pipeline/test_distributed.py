@@ -16,7 +16,6 @@ from helpers.waiting import until
 from alexnet.errors import UserError
 from alexnet.launcher import LAUNCHER
 from alexnet.models.numerics import prepare_process
-from alexnet.pipeline import distributed
 from alexnet.pipeline.distributed import Ranks, join
 from alexnet.pipeline.engine import StepStats
 
@@ -68,12 +67,12 @@ def test_every_rank_gathers_what_each_one_has(pair: Any) -> None:
 
 
 def test_ranks_that_nobody_started_are_refused_with_the_command() -> None:
-    with pytest.raises(UserError, match=r"pipeline\.ranks: 2 needs 2 processes, not 1; run `.*--nproc-per-node 2"), join(2):
+    with pytest.raises(UserError, match=r"pipeline\.ranks: 2 needs 2 processes, not 1; run `.*--nproc-per-node 2"), join(2, 10):
         pass
 
 
 def test_one_rank_needs_no_process_group() -> None:
-    with join(1) as ranks:
+    with join(1, 10) as ranks:
         assert ranks and ranks.lead and place_of(ranks) == ALONE
     assert not torch.distributed.is_initialized()
 
@@ -86,7 +85,7 @@ def test_what_another_launcher_left_in_the_environment_makes_no_rank(
         monkeypatch.setenv(LAUNCHER, launcher)
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID"):
         monkeypatch.setenv(name, "7")
-    with join(1) as ranks:
+    with join(1, 10) as ranks:
         assert place_of(ranks) == ALONE
 
 
@@ -117,8 +116,7 @@ def test_with_one_gpu_rank_0_runs_all_stages(monkeypatch: pytest.MonkeyPatch, gp
     monkeypatch.setenv(LAUNCHER, str(os.getppid()))
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", str(rank))
-    monkeypatch.setattr(distributed, "_die_with_parent", lambda: None)
-    with join(2) as ranks:
+    with join(2, 10) as ranks:
         assert place_of(ranks) == ((0, 1, torch.device("cuda", 0)) if runs else None)
 
 
@@ -127,17 +125,16 @@ def test_more_ranks_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv(LAUNCHER, str(os.getppid()))
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("RANK", "0")
-    monkeypatch.setattr(distributed, "_die_with_parent", lambda: None)
     with (
         pytest.raises(UserError, match=r"pipeline\.ranks: 4 is more than the 3 GPUs of this machine; set it to 3, or to 1"),
-        join(4),
+        join(4, 10),
     ):
         pass
 
 
 def test_the_launchers_sigterm_becomes_an_exit_and_is_given_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as ending, join(1):
+    with pytest.raises(SystemExit) as ending, join(1, 10):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
     assert ending.value.code == 143

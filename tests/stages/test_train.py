@@ -31,7 +31,7 @@ run(main, Params)
 
 TWO_RANKS = """
 from alexnet.pipeline.distributed import join
-with join(2) as ranks:
+with join(2, 10) as ranks:
     gathered = ranks.gather(ranks.rank + 0.5)
     if ranks.lead:
         print(gathered)

@@ -1,43 +1,22 @@
 """The stage `train` under torchrun gets real signals, stops so that nothing is lost, and says in one line how to go on."""
 
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from helpers.nets import settings_of
-from helpers.staged import ROOT
-from ruamel.yaml import YAML
+from helpers.stage_process import ONE, TWO, start, wait_for
 
 from alexnet.files.whole import sha256_of
 from stages.paths import MODEL
-
-TWO = ["-m", "workflow.torchrun", "--nproc-per-node", "2", "-m", "stages.train"]
-ONE = ["-m", "stages.train"]
-
-
-def start(folder: Path, *arguments: str, **changes: Any) -> "subprocess.Popen[str]":
-    """The stage in ``folder``, as DVC starts it."""
-    small = {"batch_size": 8, "epochs": 500, "lr": 0.001, "lr_schedule": "constant", "precision": "float32"}
-    YAML().dump(settings_of("cifar10-32", **{**small, **changes}), folder / "params.yaml")
-    (folder / "reports").mkdir(exist_ok=True)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))}
-    return subprocess.Popen(
-        [sys.executable, *arguments], cwd=folder, env=kept | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
-    )
 
 
 def stopped(folder: Path, number: int, **changes: Any) -> tuple[int, str]:
     """Two ranks whose torchrun gets the signal after the first epoch: the exit status, and what was said from there on."""
     process = start(folder, *TWO, **changes)
+    wait_for(process, "epoch 1/")
     assert process.stderr
-    for line in process.stderr:
-        if "epoch 1/" in line:
-            break
     process.send_signal(number)
     said = process.stderr.read()
     return process.wait(), said
