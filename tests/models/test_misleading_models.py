@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.cards import card_of
-from helpers.nets import net_of
+from helpers.nets import meta_net, net_of
 from safetensors.torch import load_file, save_file
 
 from alexnet.errors import UserError
@@ -139,7 +139,7 @@ def test_a_card_without_a_setting_of_its_net_is_refused(model: Path) -> None:
 
 def start(path: Path, why: str) -> None:
     with pytest.raises(UserError, match=rf"init_from: .*{path.name} .*{why}") as refusal:
-        start_from(path, net_of("alexnet-owt", classes=2), ["cat", "dog"])
+        start_from(path, meta_net("alexnet-owt", classes=2), ["cat", "dog"])
     assert str(refusal.value).isprintable()
 
 
