@@ -158,7 +158,8 @@ def _refuse_taken(names: list[str]) -> None:
         # To DVC, an experiment whose worker was killed runs forever.
         if (process := running.get(name)) and not psutil.pid_exists(process.pid):
             raise UserError(
-                f"{name} was killed while it ran; `dvc queue kill {name}`, then run this again: it goes on from there"
+                f"{name} was killed while it ran; `dvc queue kill {name} && dvc queue remove {name}`, "
+                "then run this again: it goes on from there"
             )
         if name in waiting:
             raise UserError(f'{name} is already in the queue (`dvc queue status`); rename this one with ARGS="-n NAME"')

@@ -1,11 +1,13 @@
 """The workflow is interrupted at random moments, and the same command goes on; `make faults` does so for longer."""
 
+import subprocess
+from pathlib import Path
 from signal import SIGKILL
 
 import pytest
 from faults.campaign import Campaign
 from faults.harness import REPRO, Fault, working_in
-from helpers.clones import execute
+from helpers.clones import activated, execute
 from helpers.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
@@ -37,7 +39,7 @@ def test_a_queued_experiment_whose_worker_was_killed_is_taken_up_again(campaign:
     campaign.workflow.again()
     queue = ("python", "-m", "workflow.recipe", "no-lrn", "--queue")
     execute(folder, *queue)
-    execute(folder, "dvc", "queue", "start")
+    start_queue(folder)
     until(lambda: any(folder.glob(".checkpoints/*/*/state.json")))
     for process in working_in(folder):
         process.kill()
@@ -48,5 +50,11 @@ def test_a_queued_experiment_whose_worker_was_killed_is_taken_up_again(campaign:
     for action in ("kill", "remove"):
         execute(folder, "dvc", "queue", action, "no-lrn")
     execute(folder, *queue)
-    execute(folder, "dvc", "queue", "start")
+    start_queue(folder)
     until(lambda: "resuming this training where it was stopped" in execute(folder, "dvc", "queue", "logs", "no-lrn"), every=1)
+
+
+def start_queue(folder: Path) -> None:
+    """The worker keeps what it inherits: a pipe would be open until it ends."""
+    quiet = subprocess.DEVNULL
+    subprocess.run(["dvc", "queue", "start"], cwd=folder, env=activated(), stdout=quiet, stderr=quiet, check=True)
