@@ -46,6 +46,7 @@ def train(settings: Params, ranks: "Ranks") -> None:
 
     from alexnet.disk import require_free_space
     from alexnet.files.eigenbasis import Eigenbasis
+    from alexnet.files.whole import read_array
     from alexnet.home import expanded
     from alexnet.input.shards import Shards
     from alexnet.train.session import Inputs, Session
@@ -56,7 +57,7 @@ def train(settings: Params, ranks: "Ranks") -> None:
         start = paths.main_repository() / expanded(settings.init_from, "init_from")
         settings = settings.model_copy(update={"init_from": str(start)})
     splits = Shards(paths.SHARDS, "train"), Shards(paths.SHARDS, "val")
-    inputs = Inputs(*splits, Eigenbasis.read(paths.EIGENBASIS), np.load(paths.MEAN))
+    inputs = Inputs(*splits, Eigenbasis.read(paths.EIGENBASIS), np.array(read_array(paths.MEAN)))
     session = Session(settings, settings.machine, inputs, ranks)
     require_free_space(Path(), 2 * 4 * session.parameters, "the model, with its copy for MLflow,")
     with session.checkpoint(paths.main_repository() / paths.CHECKPOINTS) as checkpoint:

@@ -16,7 +16,7 @@ from safetensors.numpy import load
 from alexnet.errors import UserError
 from alexnet.files.card import Card
 from alexnet.files.eigenbasis import Eigenbasis
-from alexnet.files.whole import read_json
+from alexnet.files.whole import read_array, read_json
 from alexnet.names import printable
 
 Entry = TypeVar("Entry")
@@ -124,8 +124,8 @@ def read_inputs(card: Path, curves: Path, metrics: Path, eigenbasis: Path, mean:
         metrics=read_json(metrics),
         eigenbasis=Eigenbasis.read(eigenbasis),
         curves=_read_curves(curves),
-        mean=_read_array(mean),
-        kernels=_read_array(evaluation / "kernels.npy"),
+        mean=read_array(mean),
+        kernels=read_array(evaluation / "kernels.npy"),
         confusion=_read_confusion(evaluation / "confusion.csv"),
         per_class=_read_rows(evaluation / "per_class.csv", ClassErrors),
         samples=_read_pictures(evaluation / "samples.json", Sample),
@@ -159,12 +159,6 @@ def _read_curves(path: Path) -> dict[str, list[float]]:
         if not rows:
             raise ValueError("it has no epoch")
         return {column: [row[column] for row in rows] for column in rows[0]}
-
-
-def _read_array(path: Path) -> NDArray[np.float32]:
-    with _reading(path):
-        array: NDArray[np.float32] = np.load(path)
-        return array
 
 
 def _read_confusion(path: Path) -> NDArray[np.int64]:
