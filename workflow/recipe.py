@@ -146,8 +146,16 @@ def _outcomes(settings: list[str], more: list[str]) -> list[dict[str, Any]]:
     return outcomes
 
 
-def _refuse_taken(names: list[str]) -> None:
+def _runs(pid: int) -> bool:
     import psutil  # type: ignore[import-untyped]
+
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _refuse_taken(names: list[str]) -> None:
     from dvc.repo import Repo
 
     queue = Repo().experiments.celery_queue
@@ -156,7 +164,7 @@ def _refuse_taken(names: list[str]) -> None:
     head = git("rev-parse", "HEAD")
     for name in names:
         # To DVC, an experiment whose worker was killed runs forever.
-        if (process := running.get(name)) and not psutil.pid_exists(process.pid):
+        if (process := running.get(name)) and not _runs(process.pid):
             raise UserError(
                 f"{name} was killed while it ran; `dvc queue kill {name} && dvc queue remove {name}`, "
                 "then run this again: it goes on from there"

@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from alexnet.errors import UserError
 from alexnet.names import brief
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """The numbers of the errors of a disk, a quota or a limit that has no room for more."""
@@ -68,11 +68,13 @@ def read_json(path: Path, remedy: str = "") -> Any:
         raise UserError(f"{path} is damaged ({error}); {remedy or 'run `dvc repro` to make it again'}") from None
 
 
-def read_array(path: Path, remedy: str = "") -> NDArray[Any]:
+def read_array(path: Path, remedy: str = "") -> "NDArray[Any]":
     """The array of a ``.npy`` file, mapped, so that no header can ask for more memory than the file has bytes.
 
     Raises ``UserError``, as ``read_json`` does.
     """
+    import numpy as np  # imported here, as a command that only writes text starts without it
+
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:

@@ -99,7 +99,7 @@ def test_an_epoch_tells_waiting_from_computing_and_leaves_the_validation_out(tin
     monkeypatch.setattr(session.trainer.train_loader, "epoch", slowly_fed)
     monkeypatch.setattr(session.engine, "forward_backward", slowly_computed)
     monkeypatch.setattr(session.engine, "update", slowly_updated)
-    monkeypatch.setattr(session.trainer, "validate", lambda: pytest.fail("the validation is measured"))
+    monkeypatch.setattr(session.trainer, "_validate", lambda run: pytest.fail("the validation is measured"))
     run = steps.epochs(session.trainer)
     assert [run(), run()] == 2 * [(3.0, 48.0)]
 

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 from signal import SIGKILL
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 from faults.campaign import Campaign
 from faults.harness import REPRO, Fault, working_in
@@ -41,8 +42,10 @@ def test_a_queued_experiment_whose_worker_was_killed_is_taken_up_again(campaign:
     execute(folder, *queue)
     start_queue(folder)
     until(lambda: any(folder.glob(".checkpoints/*/*/state.json")))
-    for process in working_in(folder):
+    killed = list(working_in(folder))
+    for process in killed:
         process.kill()
+    psutil.wait_procs(killed, timeout=30)
     said = execute(folder, *queue, status=2)
     assert (
         "error: no-lrn was killed while it ran; `dvc queue kill no-lrn && dvc queue remove no-lrn`, then run this again" in said

@@ -92,7 +92,7 @@ def test_the_keys_of_a_schedule_lead_to_other_weights(tiny: Path, schedule: str,
 def test_settings_of_speed_lead_to_the_same_weights(tiny: Path) -> None:
     plain = weights(tiny)
     for workers in (1, 3):
-        assert weights(tiny, machine={"workers": workers, "checkpoint_minutes": None}) == plain
+        assert weights(tiny, machine=BASE["machine"] | {"workers": workers}) == plain
     assert weights(tiny, pipeline=BASE["pipeline"] | {"cuts": ["fc6"], "schedule": "GPipe"}) == plain  # one process has no cuts
     assert weights(tiny, pipeline=BASE["pipeline"] | {"microbatches": 1}) != plain  # last bits
 

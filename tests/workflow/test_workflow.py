@@ -1,5 +1,6 @@
 """The whole workflow as a user runs it, on a few digits: DVC, two ranks under torchrun, MLflow, the report."""
 
+import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -150,6 +151,7 @@ def test_an_experiment_that_was_killed_goes_on_in_one_process(repository: Path) 
     # Another schedule gives the same numbers, and DVC trains again; settings of the machine alone rerun nothing.
     changes = ("-S", "machine.checkpoint_minutes=1e-9", "-S", "pipeline.schedule=Interleaved1F1B")
     command = ("dvc", "exp", "run", "--temp", "-n", "killed", *changes)
+    shutil.rmtree(repository / ".checkpoints")  # the last states of other trainings
     with subprocess.Popen(
         command, cwd=repository, env=activated(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as first:
