@@ -425,7 +425,11 @@ def test_what_lies_there_with_a_wrong_checksum_is_rejected_and_left_alone(
     assert (tmp_path / "downloads/Flowers102/102flowers.tgz").read_bytes() == b"junk"
 
 
-@pytest.mark.parametrize("content", [b"junk", gzip.compress(b"junk"), tar({"a": bytes(10_000)})[:60], tar({"a": b"other files"})])
+@pytest.mark.parametrize(
+    "content",
+    [b"junk", gzip.compress(b"junk"), tar({"a": bytes(10_000)})[:60], tar({"a": b"other files"})],
+    ids=["junk", "packed junk", "cut", "other files"],  # the bytes have the time in them
+)
 def test_a_damaged_archive_that_has_no_checksum_is_named(
     content: bytes, put: Callable[..., None], collect: Callable[[str], Manifest]
 ) -> None:
