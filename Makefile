@@ -33,7 +33,7 @@ test: $(READY_DEV) lint
 lint: $(READY_DEV)
 	@$(ACTIVATE) ruff check . && ruff format --check . && mypy && lint-imports && python -m docs.tables --check
 
-# FAULTS=200 SEED=1 interrupts so many commands, drawn from that seed.
+# FAULTS=200 SEED=1 interrupts at least 200 commands, drawn from seed 1.
 faults: $(READY_DEV)
 	@$(ACTIVATE) PYTHONPATH=.:tests FAULTS=$(FAULTS) SEED=$(SEED) python -m faults
 

@@ -54,8 +54,8 @@ class Ranks:
         else:
             for receive in dist.batch_isend_irecv([dist.P2POp(dist.irecv, message, last)]):
                 receive.wait()
-        *sums, told = message.tolist()
-        return StepStats(*sums), int(told)
+        *sums, word = message.tolist()
+        return StepStats(*sums), int(word)
 
     def gather(self, value: float) -> list[float]:
         """Every rank's ``value``, in their order, on every rank. All ranks call it."""

@@ -102,7 +102,7 @@ def _kit_file(root: Path, name: str) -> bytes:
     with tarfile.open(root / f"{KIT}.tar.gz", "r:gz") as archive:
         member = archive.getmember(f"{KIT}/data/{name}")
         if not member.isfile() or member.size > LARGEST_KIT_FILE:
-            raise ValueError(f"{name} in it is no file of at most {LARGEST_KIT_FILE:,} bytes")
+            raise ValueError(f"{name} in it is not a file of at most {LARGEST_KIT_FILE:,} bytes")
         file = archive.extractfile(member)
         assert file, "a member that is a file"
         return file.read()

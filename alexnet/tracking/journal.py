@@ -24,7 +24,7 @@ class Journal:
     """
 
     def __init__(self, root: Path, name: str, resume: Mapping[str, str]) -> None:
-        """``resume``: the tags by which the run is found; without any there is no file."""
+        """``resume``: the tags by which the run is found; without tags, no file is kept."""
         self._file: FileIO | None = None
         self._begin = 0
         if resume:

@@ -129,7 +129,7 @@ def test_the_report(inside: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_disk_that_is_full_for_messages_too(
     inside: Path, images: Path, shipped: Shipped, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a stage has made counts, even if nobody can be told."""
+    """The files of a stage count even if its messages cannot be printed."""
     params = shipped()
     params["data"] |= {"source": "folder", "root": str(images)}
     with open("/dev/full", "w") as full:
