@@ -187,6 +187,11 @@ class Workflow:
         execute(self.folder, "git", "add", "dvc.lock")
         execute(self.folder, "git", "commit", "-qm", "prepared")
 
+    def change(self, **settings: object) -> None:
+        """Other settings of params.yaml, until ``again``."""
+        file = self.folder / "params.yaml"
+        YAML().dump(YAML(typ="safe").load(file) | settings, file)
+
     def again(self) -> None:
         """Forget the training and all after it."""
         execute(self.folder, "git", "checkout", "-q", "HEAD", "--", "dvc.lock", "params.yaml")
