@@ -115,7 +115,7 @@ def meter(ranks: Ranks, params: dict[str, Any]) -> list[list[Span]]:
     batch = steps.batch_in_memory(settings, steps.CLASSES, ranks.device)
     found, zero = [], common_time(engine.timer, ranks)
     for _ in range(1 + BATCHES):
-        ranks.from_last(engine.forward_backward(batch))
+        ranks.from_last(engine.forward_backward(batch).read())
         engine.update(optimizer)
         found.append([span._replace(begin=span.begin - zero, end=span.end - zero) for span in engine.timer.take()])
     ranks.wait_for_sends()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,15 +110,23 @@ def apply(crops: Iterable[Tensor], views: Views, normalization: Normalization, o
     return out.permute(0, 3, 1, 2)
 
 
-def apply_together(crops: Tensor, views: Views, normalization: Normalization) -> Tensor:
+def apply_together(squares: Tensor, places: Tensor, views: Views, normalization: Normalization, side: int) -> Tensor:
     """The same as ``apply``, bit for bit, for all images at once: a GPU prefers few large operations.
 
-    (N, side, side, 3) in, (N, 3, side, side) out.
+    ``squares``: uint8 (M, padded, padded, 3), their padding 0. ``places``: int64 (N,), the square of each view. Returns
+    (N, 3, side, side).
     """
-    mirrored = torch.from_numpy(views.flip).to(crops.device)[:, None, None, None]
-    places = zip(views.top.tolist(), views.left.tolist(), views.flip.tolist(), strict=True)
-    means = torch.stack([normalization.part(top, left, crops.shape[1], flip) for top, left, flip in places])
-    images = torch.where(mirrored, crops.flip(2), crops) - means
-    images += torch.from_numpy(views.noise).to(crops.device)[:, None, None]
+    device, mean = squares.device, normalization.padded[0]
+    top, left, mirrored = sent(np.stack([views.top, views.left, views.flip]).astype(np.int64), device)[:, :, None]
+    along = torch.arange(side, device=device)
+    rows, columns = top + along, left + torch.where(mirrored.bool(), side - 1 - along, along)
+    images = squares[places[:, None, None], rows[:, :, None], columns[:, None]] - mean[rows[:, :, None], columns[:, None]]
+    images += sent(views.noise, device)[:, None, None]
     images /= normalization.scale
     return images.permute(0, 3, 1, 2)
+
+
+def sent(array: NDArray[Any], device: torch.device) -> Tensor:
+    """The array on the device; the process does not wait until a GPU has it."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)

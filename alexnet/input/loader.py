@@ -4,7 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from alexnet.input.augment import Normalization, Views, apply, apply_together
+from alexnet.input.augment import Normalization, Views, apply, apply_together, sent
 from alexnet.input.shards import Shards
+from alexnet.input.squares import Parts, Squares
 
 AHEAD = 3
 """Batches in preparation."""
@@ -37,6 +38,8 @@ class Batch:
     """(N,) int64: a number for each row, by which dropout draws; see ``Network``."""
     count: int
     """Real images."""
+    made: torch.cuda.Event | None = None
+    """When a GPU has made the tensors, on a stream of the loader's."""
 
 
 class Transform(NamedTuple):
@@ -46,6 +49,11 @@ class Transform(NamedTuple):
     """On the device that the images go to."""
     side: int
     """Of a crop, in pixels."""
+
+    @property
+    def padded(self) -> int:
+        """The side of a square with its padding, in pixels."""
+        return self.normalization.mean.shape[0] + 2 * self.normalization.padding
 
 
 def thread_count(workers: int | None, processes: int) -> int:
@@ -60,6 +68,8 @@ class BatchLoader:
         """``transform`` is None in a process that needs no images. ``threads`` decode."""
         self.shards, self.transform, self.batch_size = shards, transform, batch_size
         self.device, self.threads, self.labels = device, threads, shards.labels
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self._squares = Squares(shards, transform.padded, device) if self._stream and transform else None
 
     def epoch(self, order: NDArray[np.int64], views: Views, first_row: int = 0) -> Iterator[Batch]:
         """The images of ``order`` in batches.
@@ -71,16 +81,20 @@ class BatchLoader:
             ThreadPoolExecutor(1, "batch") as assembler,
         ):
             pending: deque[Future[Batch]] = deque()
+            whole = False
             try:
                 for first in range(0, len(order), self.batch_size):
                     chosen = order[first : first + self.batch_size]
                     images = self._decode(chosen, views.of(chosen), self.transform, decoders) if self.transform else None
                     pending.append(assembler.submit(self._assemble, chosen, images, first_row + first))
                     if len(pending) == AHEAD:
-                        yield pending.popleft().result()
+                        yield self._received(pending.popleft().result())
                 while pending:
-                    yield pending.popleft().result()
+                    yield self._received(pending.popleft().result())
+                whole = True
             finally:
+                if self._squares and not whole:
+                    self._squares.forget()
                 decoders.shutdown(cancel_futures=True)
                 assembler.shutdown(cancel_futures=True)
 
@@ -88,46 +102,60 @@ class BatchLoader:
         self, chosen: NDArray[np.int64], views: Views, transform: Transform, decoders: ThreadPoolExecutor
     ) -> Callable[[], Tensor]:
         """Start to decode the images. The function that it returns waits for them."""
-        shape, count = (self.batch_size, transform.side, transform.side, 3), len(chosen)
-        # Inputs on the CPU, crops for a GPU: a quarter of the bytes travel there. numpy asks the kernel for huge pages, torch for
-        # memory that a GPU can read by itself.
-        memory = (
-            torch.from_numpy(np.empty(shape, np.float32))
-            if self.device.type == "cpu"
-            else torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-        )
-        bounds = [count * part // self.threads for part in range(self.threads + 1)]
-        parts = [
-            decoders.submit(self._fill, memory[start:end], chosen[start:end], views.of(slice(start, end)), transform)
-            for start, end in pairwise(bounds)
-        ]
-        return partial(self._images, memory, views, transform, parts)
+        if self._squares:
+            squares = self._squares.of(chosen, partial(_in_parts, decoders, self.threads))
+            return partial(self._on_gpu, squares, views, transform)
+        # numpy asks the kernel for huge pages.
+        memory = torch.from_numpy(np.empty((self.batch_size, transform.side, transform.side, 3), np.float32))
 
-    def _fill(self, memory: Tensor, chosen: NDArray[np.int64], views: Views, transform: Transform) -> None:
-        crops = _crops(self.shards, chosen, views, transform)
-        if self.device.type == "cpu":
-            apply(map(torch.from_numpy, crops), views, transform.normalization, out=memory)
-            return
-        for row, crop in zip(memory.numpy(), crops, strict=True):
-            row[:] = crop
+        def fill(start: int, end: int) -> None:
+            part = views.of(slice(start, end))
+            crops = _crops(self.shards, chosen[start:end], part, transform)
+            apply(map(torch.from_numpy, crops), part, transform.normalization, out=memory[start:end])
+
+        parts = _in_parts(decoders, self.threads, fill, len(chosen))
+        return partial(self._on_cpu, memory, len(chosen), parts)
 
     def _assemble(self, chosen: NDArray[np.int64], images: Callable[[], Tensor] | None, first_row: int) -> Batch:
         count = len(chosen)
         labels = np.full(self.batch_size, IGNORE)
         labels[:count] = self.labels[chosen]
-        rows = torch.arange(first_row, first_row + self.batch_size)
-        return Batch(images() if images else None, torch.from_numpy(labels).to(self.device), rows.to(self.device), count)
+        rows = np.arange(first_row, first_row + self.batch_size)
+        with torch.cuda.stream(self._stream):  # nothing without one
+            batch = Batch(images() if images else None, sent(labels, self.device), sent(rows, self.device), count)
+            return replace(batch, made=self._stream.record_event()) if self._stream else batch
 
-    def _images(self, memory: Tensor, views: Views, transform: Transform, parts: list[Future[None]]) -> Tensor:
+    def _received(self, batch: Batch) -> Batch:
+        """The batch, for the stream that asks for it."""
+        if batch.made is not None:
+            stream = torch.cuda.current_stream(self.device)
+            stream.wait_event(batch.made)
+            for tensor in (batch.images, batch.labels, batch.rows):
+                if tensor is not None:
+                    tensor.record_stream(stream)
+        return batch
+
+    def _on_cpu(self, memory: Tensor, count: int, parts: Parts) -> Tensor:
+        parts()
+        memory[count:] = 0
+        return memory.permute(0, 3, 1, 2)
+
+    def _on_gpu(self, squares: Callable[[], tuple[Tensor, Tensor]], views: Views, transform: Transform) -> Tensor:
+        images = apply_together(*squares(), views, transform.normalization, transform.side)
+        missing = self.batch_size - len(images)
+        return F.pad(images, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else images
+
+
+def _in_parts(decoders: ThreadPoolExecutor, threads: int, work: Callable[[int, int], None], count: int) -> Parts:
+    """Start ``work`` on ranges that together are 0 to ``count``. The function that it returns waits for all."""
+    bounds = [count * part // threads for part in range(threads + 1)]
+    parts = [decoders.submit(work, start, end) for start, end in pairwise(bounds) if start < end]
+
+    def wait() -> None:
         for part in parts:
             part.result()
-        count = len(views.top)
-        if self.device.type == "cpu":
-            memory[count:] = 0
-            return memory.permute(0, 3, 1, 2)
-        crops = memory[:count].to(self.device, non_blocking=True)
-        images = apply_together(crops, views, transform.normalization)
-        return F.pad(images, (0, 0, 0, 0, 0, 0, 0, self.batch_size - count)) if count < self.batch_size else images
+
+    return wait
 
 
 def _run_single_threaded() -> None:

@@ -17,15 +17,23 @@ class LocalResponseNorm(nn.Module):
     def __init__(self, towers: int, size: int = 5, alpha: float = 1e-4, k: float = 2.0) -> None:
         super().__init__()
         self.towers, self.size, self.alpha, self.k = towers, size, alpha, k
+        self._windows: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
 
     def forward(self, maps: Tensor) -> Tensor:
-        channels = maps.shape[1] // self.towers
-        position = torch.arange(channels, device=maps.device)
-        near = (position[:, None] - position).abs() <= self.size // 2
-        # The sum over neighbouring maps is a 1x1 convolution with a band matrix, which CPUs and GPUs run at full speed.
-        window = (self.alpha * near.to(maps.dtype)).repeat(self.towers, 1)[:, :, None, None]
-        normalized: Tensor = _LocalResponseNorm.apply(maps, window, self.k, self.towers)
+        normalized: Tensor = _LocalResponseNorm.apply(maps, self._window(maps), self.k, self.towers)
         return normalized
+
+    def _window(self, maps: Tensor) -> Tensor:
+        """The sum over neighbouring maps is a 1x1 convolution with this band matrix, which CPUs and GPUs run at full speed."""
+        kind = maps.shape[1], maps.dtype, maps.device
+        if kind in self._windows:
+            return self._windows[kind]
+        position = torch.arange(maps.shape[1] // self.towers, device=maps.device)
+        near = (position[:, None] - position).abs() <= self.size // 2
+        window = (self.alpha * near.to(maps.dtype)).repeat(self.towers, 1)[:, :, None, None]
+        if not torch.compiler.is_compiling():  # a tensor of an export's trace means nothing outside
+            self._windows[kind] = window
+        return window
 
     def extra_repr(self) -> str:
         return f"towers={self.towers}, size={self.size}, alpha={self.alpha}, beta=0.75, k={self.k}"
@@ -76,6 +84,7 @@ class Dropout(nn.Module):
     def __init__(self, p: float, key: int, inverted: bool = False) -> None:
         super().__init__()
         self.p, self.key, self.inverted = p, key, inverted
+        self.stream = int(mix(torch.tensor(key, device="cpu")))
 
     def forward(self, activations: Tensor, rows: Tensor | None) -> Tensor:
         if not self.training:
@@ -83,7 +92,7 @@ class Dropout(nn.Module):
         if rows is None:
             raise ValueError("dropout draws by the rows' numbers: call the net with rows=, an int64 tensor (N,)")
         units = torch.arange(activations.shape[1], device=activations.device)
-        stream = mix(rows + mix(torch.tensor(self.key, device=rows.device)))
+        stream = mix(rows + self.stream)
         uniform = mix(stream[:, None] + units) & 0xFFFFFF
         kept = activations * (uniform >= int(self.p * 2**24))
         return kept / (1 - self.p) if self.inverted else kept

@@ -14,7 +14,8 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def prepare_process(threads: int) -> None:
     """Set what every computing process needs: its CPU threads, deterministic kernels, and memory kept between steps.
 
-    Products of float32 are float32 on GPUs too, never TF32: precision is a setting and not the hardware's choice.
+    Products of float32 are float32 on GPUs too, never TF32, and those of bfloat16 are summed in float32: precision is a setting
+    and not the hardware's choice.
     """
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -24,6 +25,7 @@ def prepare_process(threads: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     torch.backends.cudnn.allow_tf32 = False
     # By default glibc maps and unmaps each activation, which halves the speed on a CPU: let it reuse large blocks.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

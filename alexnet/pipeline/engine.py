@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -25,14 +26,34 @@ class StepStats:
     def __add__(self, other: "StepStats") -> "StepStats":
         return StepStats(self.loss + other.loss, self.top1_wrong + other.top1_wrong, self.top5_wrong + other.top5_wrong)
 
-    @classmethod
-    def of(cls, logits: Tensor, labels: Tensor) -> "StepStats":
-        """From logits (N, classes) and labels (N,), ``IGNORE`` in rows that are padding."""
-        logits = logits.detach().float()
-        loss = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
-        guesses = logits.topk(min(5, logits.shape[1])).indices
-        right = (guesses == labels[:, None])[labels != IGNORE]
-        return cls(loss.item(), (~right[:, 0]).sum().item(), (~right.any(1)).sum().item())
+
+class PendingStats:
+    """The ``StepStats`` of a batch, which a GPU may still have to compute."""
+
+    def __init__(self, sums: Tensor | None = None) -> None:
+        """``sums``: what ``sums_of`` gives; None in a rank that does not know them."""
+        self._sums, self._copied = sums, None
+        if sums is not None and sums.is_cuda:
+            self._sums = torch.empty_like(sums, device="cpu", pin_memory=True).copy_(sums, non_blocking=True)
+            self._copied = torch.cuda.current_stream(sums.device).record_event()
+
+    def read(self) -> StepStats:
+        """Wait until they have been computed."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return StepStats(*self._sums.tolist()) if self._sums is not None else StepStats()
+
+
+def sums_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """The figures of ``StepStats``, float64 (3,).
+
+    From logits (N, classes) and labels (N,), ``IGNORE`` in rows that are padding.
+    """
+    logits = logits.detach().float()
+    loss = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
+    wrong = logits.topk(min(5, logits.shape[1])).indices != labels[:, None]
+    real = labels != IGNORE
+    return torch.stack([loss.double(), (wrong[:, 0] & real).sum().double(), (wrong.all(1) & real).sum().double()])
 
 
 class Engine(Protocol):
@@ -47,7 +68,7 @@ class Engine(Protocol):
     def parameters(self) -> dict[str, nn.Parameter]:
         """The parameters that live in this process, by their names in the whole net."""
 
-    def forward_backward(self, batch: Batch) -> StepStats:
+    def forward_backward(self, batch: Batch) -> PendingStats:
         """Run one batch and accumulate gradients of its mean loss; ``update`` must follow."""
 
     def update(self, optimizer: Optimizer) -> None:
@@ -59,7 +80,7 @@ class Engine(Protocol):
             optimizer.step()
             optimizer.zero_grad()
 
-    def evaluate(self, batch: Batch) -> StepStats:
+    def evaluate(self, batch: Batch) -> PendingStats:
         """Run one batch forward in evaluation mode."""
 
     def full_state_dict(self) -> dict[str, Tensor]:

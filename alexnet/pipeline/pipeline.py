@@ -26,7 +26,7 @@ from alexnet.models.numerics import PRECISIONS, autocast
 from alexnet.pipeline.boundary import Stage, boundary_tensors
 from alexnet.pipeline.deferred import defer, ends_of_backward
 from alexnet.pipeline.distributed import Ranks
-from alexnet.pipeline.engine import Engine, StepStats, loss_share
+from alexnet.pipeline.engine import Engine, PendingStats, loss_share, sums_of
 from alexnet.pipeline.timing import TimedStage, Timer
 
 
@@ -84,12 +84,12 @@ class Pipeline(Engine):
     def parameters(self) -> dict[str, nn.Parameter]:
         return {name: value for stage in self.stages.values() for name, value in cast(Stage, stage).layers.named_parameters()}
 
-    def forward_backward(self, batch: Batch) -> StepStats:
+    def forward_backward(self, batch: Batch) -> PendingStats:
         self.stages.train()
         return self._run(self.schedule.step, batch)
 
     @torch.no_grad()
-    def evaluate(self, batch: Batch) -> StepStats:
+    def evaluate(self, batch: Batch) -> PendingStats:
         self.stages.eval()
         return self._run(self.schedule.eval, batch)
 
@@ -101,12 +101,12 @@ class Pipeline(Engine):
             whole[name] = tensor.cpu()
         return whole
 
-    def _run(self, schedule: Callable[..., Any], batch: Batch) -> StepStats:
+    def _run(self, schedule: Callable[..., Any], batch: Batch) -> PendingStats:
         self._count = (batch.labels != IGNORE).sum()
         inputs = (batch.images,) if self.takes_images else ()
         with autocast(self.device, self.precision):
             logits = schedule(*inputs, target=batch.labels if self.last else None, rows=batch.rows)
-        return StepStats.of(logits, batch.labels) if self.last else StepStats()
+        return PendingStats(sums_of(logits, batch.labels) if self.last else None)
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return loss_share(logits, labels, self._count)

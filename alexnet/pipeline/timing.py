@@ -1,7 +1,7 @@
 """When a rank computes, and so how long it waits: for the other ranks, for data."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -10,13 +10,15 @@ import torch
 from torch.distributed.pipelining import PipelineStage
 
 Item = TypeVar("Item")
+Noted = tuple[str, int, int, Any, Any]
 
 
 class Span(NamedTuple):
     """What a rank did for a time, in seconds of the system's clock; on a GPU since the timer began."""
 
     what: str
-    """``forward``, ``backward``, ``weights`` (their deferred gradients), ``update`` or ``data`` (waiting for it)."""
+    """``forward``, ``backward``, ``weights`` (their deferred gradients), ``step`` (the three together, as a GPU by itself has
+    them), ``update`` or ``data`` (waiting for it)."""
     stage: int
     microbatch: int
     """-1 for what is done once per batch."""
@@ -52,7 +54,8 @@ class Timer:
 
     def __init__(self, device: torch.device) -> None:
         self._gpu = device.type == "cuda"
-        self._noted: list[tuple[str, int, int, Any, Any]] = []
+        self._noted: list[Noted] = []
+        self._paused = False
         # Events tell the time between two of them as a float32: over hours that would be too coarse, so zero moves along.
         self._zero: Any = self._now() if self._gpu else None
         self._passed = 0.0
@@ -61,15 +64,28 @@ class Timer:
     @contextmanager
     def span(self, what: str, stage: int = -1, microbatch: int = -1) -> Iterator[None]:
         """Record what is done inside."""
+        if self._paused:
+            yield
+            return
         begin = self._now()
         yield
         self._noted.append((what, stage, microbatch, begin, self._now()))
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Record nothing of what is done inside."""
+        self._paused = True
+        yield
+        self._paused = False
+
     def take(self) -> list[Span]:
         """What was recorded since the last call. Waits for the GPU to have done it."""
-        if self._gpu and self._noted:
-            self._noted[-1][-1].synchronize()
         noted, self._noted = self._noted, []
+        return self._spans(noted)
+
+    def _spans(self, noted: list[Noted]) -> list[Span]:
+        if self._gpu and noted:
+            noted[-1][-1].synchronize()
         spans = [
             Span(what, stage, microbatch, self._since(begin), self._since(end)) for what, stage, microbatch, begin, end in noted
         ]
@@ -86,12 +102,18 @@ class Timer:
                 return
             yield batch
 
-    def timing(self) -> StepTiming:
-        """Where the time since the last call went."""
-        spans, begun, self._begun = self.take(), self._begun, time.perf_counter()
-        data = sum(span.end - span.begin for span in spans if span.what == "data")
-        computing = sum(span.end - span.begin for span in spans if span.what != "data")
-        return StepTiming(self._begun - begun, computing, data)
+    def lap(self) -> Callable[[], StepTiming]:
+        """A function that says where the time since the last call went, once the GPU has done it; call them in order."""
+        noted, self._noted = self._noted, []
+        begun, self._begun = self._begun, time.perf_counter()
+        whole = self._begun - begun
+
+        def timing() -> StepTiming:
+            spans = self._spans(noted)
+            data = sum(span.end - span.begin for span in spans if span.what == "data")
+            return StepTiming(whole, sum(span.end - span.begin for span in spans) - data, data)
+
+        return timing
 
     def _now(self) -> Any:
         if not self._gpu:

@@ -1,7 +1,8 @@
 """The training loop: epochs of steps, a validation after each, and decisions that all ranks take together."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from alexnet.input.augment import Normalization, center_views, order, random_vie
 from alexnet.input.loader import Batch, BatchLoader, Transform
 from alexnet.input.shards import Shards
 from alexnet.pipeline.distributed import Ranks
-from alexnet.pipeline.engine import Engine, StepStats
+from alexnet.pipeline.engine import Engine, PendingStats, StepStats
 from alexnet.pipeline.timing import StepTiming
 from alexnet.train.checkpoint import Checkpoint
 from alexnet.train.optimizers import build_optimizer, rate_of, set_rate
@@ -46,6 +47,16 @@ class Observer(Protocol):
 
     def epoch(self, figures: Epoch) -> None:
         """After an epoch and its validation; for the epochs before a checkpoint too, when the training resumes there."""
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A step that the device may still be computing."""
+
+    count: int
+    """Real images."""
+    stats: PendingStats
+    timing: Callable[[], StepTiming]
 
 
 class Silent:
@@ -94,6 +105,11 @@ class Trainer:
                 run.parameters[name].copy_(value)
         return list(run.state.history)
 
+    @property
+    def ahead(self) -> int:
+        """Steps that are launched before the figures of one are read, so that a GPU never waits for its host."""
+        return int(self.ranks.device.type == "cuda")
+
     def _over(self, history: Sequence[Epoch]) -> bool:
         patience = self.settings.early_stop
         waited = len(history) - kept_epoch(history, "best") if history else 0
@@ -104,24 +120,39 @@ class Trainer:
         engine, settings, epoch, before = self.engine, self.settings, run.state.epoch, run.state.steps
         lr = SCHEDULES[settings.lr_schedule](settings, [figures.val_top1_error for figures in run.state.history])
         set_rate(run.optimizer, lr)
-        timing, batches = StepTiming(), self._training_batches(epoch, before)
-        engine.timer.timing()
-        for step, batch in enumerate(engine.timer.waiting(batches), before + 1):
-            stats, wish = self.ranks.from_last(engine.forward_backward(batch), run.wish())
-            number = (epoch - 1) * self.steps_per_epoch + step
-            _stop_if_diverged(stats.loss, f"at step {number} (epoch {epoch})", settings)
-            step_timing = engine.timer.timing()  # before the update: the other ranks may still be computing
+        batches, launched, wish = self._training_batches(epoch, before), deque[Launched](), Wish.GO_ON
+        run.timing = StepTiming()
+        engine.timer.lap()
+        for batch in engine.timer.waiting(batches):
+            stats = engine.forward_backward(batch)
             engine.update(run.optimizer)
-            timing += step_timing
-            run.state = replace(run.state, steps=step, sums=run.state.sums + stats)
-            run.observer.step(epoch, number, batch.count, stats, step_timing)
-            run.stopping.step(epoch, self.steps_per_epoch - step)
+            launched.append(Launched(batch.count, stats, engine.timer.lap()))
+            while len(launched) > self.ahead:
+                wish = self._read(run, launched.popleft())
+            if wish != Wish.GO_ON:
+                while launched:
+                    self._read(run, launched.popleft())
             if wish == Wish.STOP:
                 run.save_and_stop()
             if wish == Wish.SAVE:
                 run.save()
-                engine.timer.timing()
-        run.observer.idle(epoch * self.steps_per_epoch, self.ranks.gather(timing.idle))
+                engine.timer.lap()
+        while launched:
+            self._read(run, launched.popleft())
+        run.observer.idle(epoch * self.steps_per_epoch, self.ranks.gather(run.timing.idle))
+
+    def _read(self, run: "Run", launched: "Launched") -> Wish:
+        """Note what a step gave, and stop if that is no number; what the last rank wishes to do after it."""
+        stats, wish = self.ranks.from_last(launched.stats.read(), run.wish())
+        epoch, step = run.state.epoch, run.state.steps + 1
+        number = (epoch - 1) * self.steps_per_epoch + step
+        _stop_if_diverged(stats.loss, f"at step {number} (epoch {epoch})", self.settings)
+        timing = launched.timing()
+        run.timing += timing
+        run.state = replace(run.state, steps=step, sums=run.state.sums + stats)
+        run.observer.step(epoch, number, launched.count, stats, timing)
+        run.stopping.step(epoch, self.steps_per_epoch - step)
+        return Wish(wish)
 
     def _end_of_epoch(self, run: "Run") -> None:
         """Validate, and note the epoch's figures, and its weights if they are the best."""
@@ -148,7 +179,7 @@ class Trainer:
         count = len(self.images.val)
         sums = StepStats()
         for batch in self.val_loader.epoch(np.arange(count), center_views(count, self.margin)):
-            stats, wish = self.ranks.from_last(self.engine.evaluate(batch), run.wish())
+            stats, wish = self.ranks.from_last(self.engine.evaluate(batch).read(), run.wish())
             if wish == Wish.STOP:
                 run.save_and_stop()
             sums += stats
@@ -172,6 +203,8 @@ class Run:
         self.state, self.best = checkpoint.load(self.parameters, self.optimizer)
         """Where it stands, and the weights of the best epoch, if those are kept."""
         self.stopping = Stopping(checkpoint.folder, trainer.settings, trainer.ranks)
+        self.timing = StepTiming()
+        """Of the epoch's steps so far, since it was begun or resumed."""
 
     def wish(self) -> Wish:
         """What this rank wants after the running step; the last rank's word counts."""

@@ -21,7 +21,7 @@ from alexnet.config.training import Training
 from alexnet.evaluate.predictions import probabilities
 from alexnet.input.loader import Batch
 from alexnet.models.costs import training_flops
-from alexnet.pipeline.engine import StepStats
+from alexnet.pipeline.engine import PendingStats
 from alexnet.train.optimizers import build_optimizer
 from alexnet.train.session import build_engine
 from benchmarks import evaluation, peers, pipeline, steps, training, waiting, workflow
@@ -88,7 +88,7 @@ def test_an_epoch_tells_waiting_from_computing_and_leaves_the_validation_out(tin
             clock[0] += 1
             yield batch
 
-    def slowly_computed(batch: Batch) -> StepStats:
+    def slowly_computed(batch: Batch) -> PendingStats:
         clock[0] += 10
         return forward_backward(batch)
 

@@ -148,7 +148,7 @@ def test_one_process_gives_the_gradients_of_the_whole_batch() -> None:
     images, rows = torch.randn(8, 3, 28, 28, dtype=torch.float64, generator=generator), torch.arange(8)
     labels = torch.tensor([1, 2, 3, 4, 5, IGNORE, IGNORE, IGNORE])
     engine = SingleProcess(net, Training.read(recipe("alexnet-32", {"pipeline.microbatches": 4})), torch.device("cpu"))
-    stats = engine.forward_backward(Batch(images, labels, rows, 5))
+    stats = engine.forward_backward(Batch(images, labels, rows, 5)).read()
     engine.deferred[0].compute()
     logits = plain(images[:5], rows[:5])
     reference = torch.nn.functional.cross_entropy(logits, labels[:5])

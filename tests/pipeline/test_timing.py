@@ -23,11 +23,11 @@ def test_a_lap_has_computing_waiting_for_data_and_the_rest(clock: list[float]) -
         with found.span(what):
             clock[0] += seconds
     clock[0] += 3.5  # for the other rank
-    timing = found.timing()
+    timing = found.lap()()
     assert (timing.whole, timing.computing, timing.data) == (10.0, 5.5, 1.0)
     assert (timing.data_wait, timing.idle) == (0.1, 0.35)
     clock[0] += 1
-    assert found.timing() == StepTiming(1.0, 0.0, 0.0)  # each begins where the last one ended
+    assert found.lap()() == StepTiming(1.0, 0.0, 0.0)  # each begins where the last one ended
 
 
 def test_laps_add_up() -> None:

@@ -101,7 +101,7 @@ def test_weights_and_their_updates_are_float32_under_bfloat16() -> None:
         net = net_of("alexnet-32", crop_size=28)
         net.register_forward_hook(lambda *call, precision=precision: logits.update({precision: call[-1].detach()}))
         engine = SingleProcess(net, settings, torch.device("cpu"))
-        loss = engine.forward_backward(batch).loss
+        loss = engine.forward_backward(batch).read().loss
         assert loss == F.cross_entropy(logits[precision].float(), batch.labels, reduction="sum").item()
         engine.deferred[0].compute()
         optimizer = build_optimizer(engine.parameters(), settings)
