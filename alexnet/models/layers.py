@@ -1,10 +1,13 @@
 """The layers by which nets may vary, by the settings' names, and two that torch lacks: normalisation by tower, dropout by row."""
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from alexnet.models.compiled import compiled_on_gpu
 
 
 class LocalResponseNorm(nn.Module):
@@ -20,11 +23,12 @@ class LocalResponseNorm(nn.Module):
         self._windows: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
 
     def forward(self, maps: Tensor) -> Tensor:
-        normalized: Tensor = _LocalResponseNorm.apply(maps, self._window(maps), self.k, self.towers)
-        return normalized
+        if maps.is_cuda:
+            return cast(Tensor, _NormOnGpu.apply(maps, self))
+        return cast(Tensor, _LocalResponseNorm.apply(maps, self._window(maps), self.k, self.towers))
 
     def _window(self, maps: Tensor) -> Tensor:
-        """The sum over neighbouring maps is a 1x1 convolution with this band matrix, which CPUs and GPUs run at full speed."""
+        """The sum over neighbouring maps is a 1x1 convolution with this band matrix, which CPUs run at full speed."""
         kind = maps.shape[1], maps.dtype, maps.device
         if kind in self._windows:
             return self._windows[kind]
@@ -67,6 +71,58 @@ class _LocalResponseNorm(torch.autograd.Function):
             return direct.addcmul_(maps, around, value=-1.5), None, None, None
 
 
+class _NormOnGpu(torch.autograd.Function):
+    """The same in float32, which a GPU has time for while it waits for its memory."""
+
+    @staticmethod
+    def forward(ctx, maps, norm):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(maps)
+        ctx.norm = norm
+        ctx.set_materialize_grads(False)
+        return _normalize(maps, norm.towers, norm.size // 2, norm.alpha, norm.k)
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        if gradient is None:
+            return None, None
+        (maps,), norm = ctx.saved_tensors, ctx.norm
+        return _normalize_backward(gradient, maps, norm.towers, norm.size // 2, norm.alpha, norm.k), None
+
+
+@compiled_on_gpu
+def _normalize(maps: Tensor, towers: int, reach: int, alpha: float, k: float) -> Tensor:
+    values = _by_tower(maps, towers)
+    root = (k + alpha * _neighbours(values * values, reach)).rsqrt()
+    return _as_maps(values * root * root.sqrt(), maps)
+
+
+@compiled_on_gpu
+def _normalize_backward(gradient: Tensor, maps: Tensor, towers: int, reach: int, alpha: float, k: float) -> Tensor:
+    values = _by_tower(maps, towers)
+    root = (k + alpha * _neighbours(values * values, reach)).rsqrt()
+    direct = _by_tower(gradient, towers) * root * root.sqrt()
+    around = _neighbours(direct * values * root * root, reach)
+    return _as_maps(direct - 1.5 * alpha * values * around, maps)
+
+
+def _by_tower(maps: Tensor, towers: int) -> Tensor:
+    """(N, C, H, W) to float32 (N, H, W, towers, C / towers), the order in which channels-last maps lie in memory."""
+    return maps.permute(0, 2, 3, 1).reshape(len(maps), *maps.shape[2:], towers, maps.shape[1] // towers).float()
+
+
+def _as_maps(values: Tensor, maps: Tensor) -> Tensor:
+    return values.flatten(3).permute(0, 3, 1, 2).to(maps.dtype)
+
+
+def _neighbours(values: Tensor, reach: int) -> Tensor:
+    """The sum of each value and its neighbours to both sides on the last axis."""
+    count, padded = values.shape[-1], F.pad(values, (reach, reach))
+    total = padded[..., :count]
+    for shift in range(1, 2 * reach + 1):
+        total = total + padded[..., shift : shift + count]
+    return total
+
+
 def _no_autocast(tensor: Tensor) -> AbstractContextManager[object]:
     device = tensor.device.type
     # Meta tensors have no autocast.
@@ -91,10 +147,7 @@ class Dropout(nn.Module):
             return activations if self.inverted else activations * (1 - self.p)
         if rows is None:
             raise ValueError("dropout draws by the rows' numbers: call the net with rows=, an int64 tensor (N,)")
-        units = torch.arange(activations.shape[1], device=activations.device)
-        stream = mix(rows + self.stream)
-        uniform = mix(stream[:, None] + units) & 0xFFFFFF
-        kept = activations * (uniform >= int(self.p * 2**24))
+        kept = activations * _kept(rows, activations.shape[1], self.stream, int(self.p * 2**24))
         return kept / (1 - self.p) if self.inverted else kept
 
     def extra_repr(self) -> str:
@@ -107,6 +160,13 @@ def mix(numbers: Tensor) -> Tensor:
     mixed = (mixed ^ ((mixed >> 30) & (2**34 - 1))) * (0xBF58476D1CE4E5B9 - 2**64)
     mixed = (mixed ^ ((mixed >> 27) & (2**37 - 1))) * (0x94D049BB133111EB - 2**64)
     return mixed ^ ((mixed >> 31) & (2**33 - 1))
+
+
+@compiled_on_gpu
+def _kept(rows: Tensor, units: int, stream: int, dropped: int) -> Tensor:
+    """Which units of each row stay, bool (N, units): all but ``dropped`` in 2^24."""
+    keys = mix(rows + stream)[:, None] + torch.arange(units, device=rows.device)
+    return (mix(keys) & 0xFFFFFF) >= dropped
 
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
