@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # These would send packages elsewhere than into .venv.
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PYTHONHOME
 
-.PHONY: repro exp test lint faults bench ui
+.PHONY: repro exp test test-gpu lint faults bench ui
 
 # From left to right, also with -j: what refuses comes before what installs.
 .NOTPARALLEL:
@@ -29,6 +29,10 @@ exp: .git-commit $(READY) .git-identity
 
 test: $(READY_DEV) lint
 	@$(ACTIVATE) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# On a machine with a GPU; most need one, some two.
+test-gpu: $(READY_DEV)
+	@$(ACTIVATE) python -m pytest -m gpu
 
 lint: $(READY_DEV)
 	@$(ACTIVATE) ruff check . && ruff format --check . && mypy && lint-imports && python -m docs.tables --check

@@ -54,7 +54,7 @@ def _serve(wire: Connection, rank: int, count: int, port: int, threads: int) -> 
     place = {LAUNCHER: os.getppid(), "RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     os.environ |= {name: str(value) for name, value in place.items()}
     prepare_process(threads)
-    with suppress(KeyboardInterrupt, EOFError), join(count, patience=10) as ranks:
+    with join(count, patience=10) as ranks, suppress(KeyboardInterrupt, EOFError):
         while True:
             function, arguments = wire.recv()
             wire.send(function(ranks, *arguments))

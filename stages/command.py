@@ -36,6 +36,17 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
     """
     end_with_parent()
     try:
+        _run(stage, section)
+    except SystemExit as end:
+        if not launcher.launched():
+            raise
+        # A rank's interpreter would wait here for threads that wait for its GPU, and that for another rank.
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 1)
+
+
+def _run(stage: Callable[..., None], section: type[Section] | None) -> None:
+    try:
         if Path.cwd() != paths.main_repository().resolve():
             refuse_shallow()
         params = checked_params()

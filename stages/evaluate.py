@@ -9,8 +9,6 @@ from stages.command import run
 def main() -> None:
     """Write the errors and, for the report, predictions, tables, kernels, and images with what the net makes of them."""
     # Imported here, as params.yaml is checked first and torch takes seconds.
-    import torch
-
     from alexnet.evaluate import results
     from alexnet.evaluate.evaluation import Runner, evaluate
     from alexnet.evaluate.features import write_nearest
@@ -20,6 +18,7 @@ def main() -> None:
     from alexnet.files.whole import write_json
     from alexnet.input.loader import thread_count
     from alexnet.input.shards import Shards
+    from alexnet.models.devices import computing_device
     from alexnet.models.numerics import prepare_process
     from alexnet.models.saved import load_model
     from alexnet.tracking.background import BackgroundRun
@@ -29,9 +28,8 @@ def main() -> None:
     card = Card.read(paths.CARD)
     mark_stored(paths.main_repository() / paths.CHECKPOINTS, card.sha256)
     prepare_process(card.settings["threads"])
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net, mean = load_model(paths.MODEL, card)
-    runner = Runner(mean, card, device, thread_count(None, processes=1))
+    runner = Runner(mean, card, computing_device(), thread_count(None, processes=1))
     train, test = (Shards(paths.SHARDS, split) for split in ("train", "test"))
     evaluation = evaluate(net, test, runner)
     errors = results.metrics(evaluation, len(card.classes))

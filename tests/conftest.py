@@ -10,13 +10,27 @@ import pytest
 from helpers import properties as properties
 from helpers import staged
 
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
 # A shell starts what it runs in the background deaf to Ctrl-C, which some tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["helpers.pictures", "helpers.asked", "helpers.small_disk"]
 
+GPU = Path(__file__).parent / "gpu"
 LONGEST = ("test_workflow.py", "test_recipe.py", "test_odd_names.py", "test_bench.py", "test_interrupted.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The tests of GPUs run alone, with ``-m gpu``; the others see none, wherever they run."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With ``-m gpu`` load its tests alone, which need neither DVC nor MLflow."""
+    inside = collection_path.is_relative_to(GPU)
+    if config.option.markexpr == "gpu":
+        return None if inside or GPU.is_relative_to(collection_path) else True
+    return True if inside else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

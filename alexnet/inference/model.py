@@ -21,6 +21,7 @@ from alexnet.home import expanded
 from alexnet.inference.images import BATCH, Image, Preparation, read_batches
 from alexnet.input.augment import Normalization, apply, center_views
 from alexnet.models.build import build
+from alexnet.models.devices import computing_device
 from alexnet.models.network import Network, Switches
 from alexnet.models.saved import load_model, read_weights
 from alexnet.nearest import nearest, refuse_unknown
@@ -114,13 +115,14 @@ class Model:
 def load(path: str | os.PathLike[str] = MODEL) -> Model:
     """Load a model of this project with the card beside it, or torchvision's published weights of ``alexnet`` (``.pth``).
 
-    It computes in float32, on a GPU if there is one. Raises ``UserError`` if a file is missing or damaged.
+    It computes in float32, on a GPU if there is one. Raises ``UserError`` if a file is missing or damaged, or the GPU cannot be
+    used.
     """
     path = expanded(str(path), "--model")
     if not path.is_file():
         raise UserError(f"{path} is missing; {_remedy(path)}")
     net, mean, card = _published(path) if path.suffix == ".pth" else _ours(path)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = computing_device()
     normalization = Normalization.of(mean, card.scale, padding=0, device=device)
     return Model(net.to(device), card, normalization, Preparation(card.size, torchvision=path.suffix == ".pth"))
 

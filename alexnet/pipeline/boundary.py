@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from alexnet.models.network import Network, dry_run
+from alexnet.pipeline.distributed import Ranks
 
 
 class Stage(nn.Module):
@@ -15,33 +16,37 @@ class Stage(nn.Module):
     What crosses is a copy, never a view, as zero-bubble schedules detach it in place.
     """
 
-    def __init__(self, layers: Network, first: bool, last: bool) -> None:
+    def __init__(self, layers: Network, first: bool, last: bool, ranks: Ranks) -> None:
         super().__init__()
         self.layers, self.first, self.last = layers.to(memory_format=torch.channels_last), first, last
+        self.device, self.boundary = ranks.device, ranks.boundary
+        self.to(self.device)
 
     def forward(self, input: Tensor, rows: Tensor | None = None) -> Tensor:
-        output: Tensor = self.layers(input if self.first else _Enter.apply(input), rows)
-        return output if self.last else cast(Tensor, _Leave.apply(output))
+        output: Tensor = self.layers(input if self.first else _Enter.apply(input, self.device), rows)
+        return output if self.last else cast(Tensor, _Leave.apply(output, self.boundary))
 
 
 class _Enter(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, tensor):  # type: ignore[no-untyped-def]
-        return tensor.clone(memory_format=_inside(tensor))
+    def forward(ctx, tensor, device):  # type: ignore[no-untyped-def]
+        ctx.boundary = tensor.device
+        return tensor.to(device, memory_format=_inside(tensor), copy=True)
 
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        return gradient.contiguous()
+        return gradient.to(ctx.boundary).contiguous(), None
 
 
 class _Leave(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, tensor):  # type: ignore[no-untyped-def]
-        return tensor.clone(memory_format=torch.contiguous_format)
+    def forward(ctx, tensor, boundary):  # type: ignore[no-untyped-def]
+        ctx.device = tensor.device
+        return tensor.to(boundary, memory_format=torch.contiguous_format, copy=True)
 
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        return gradient.contiguous(memory_format=_inside(gradient))
+        return gradient.to(ctx.device).contiguous(memory_format=_inside(gradient)), None
 
 
 def _inside(tensor: Tensor) -> torch.memory_format:

@@ -7,27 +7,39 @@ import re
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple
 from datetime import timedelta
+from threading import Thread
 
 import torch
 import torch.distributed as dist
 
 from alexnet import launcher
 from alexnet.errors import UserError
+from alexnet.models.devices import usable_gpus
 from alexnet.pipeline.engine import StepStats
 
 TIMED_OUT = re.compile("tim(ed|e) ?out", re.IGNORECASE)
 """What the errors of torch.distributed say if another rank did not answer, and not if the connection to it was lost."""
 
+SHARE = "ALEXNET_SHARE_GPU"
+"""The environment variable that, set to 1, has all ranks compute on one GPU, to look at a pipeline: it is no way to be fast."""
+GRACE = 8.0
+"""Seconds in which a rank on a GPU must end by itself after a signal."""
+
+ENDS = (signal.SIGTERM, signal.SIGHUP)
+CPU = torch.device("cpu")
+
 
 class Ranks:
-    """This process's place among the ranks of a training, and the messages between them."""
+    """This process's place among the ranks of a training, and the messages between them, which are tensors on the CPU."""
 
-    def __init__(self, rank: int, count: int, device: torch.device) -> None:
-        self.rank, self.count, self.device = rank, count, device
+    def __init__(self, rank: int, count: int, device: torch.device, boundary: torch.device = CPU) -> None:
+        """``device`` computes; ``boundary`` is where the tensors lie that one stage sends to another: a GPU with NCCL."""
+        self.rank, self.count, self.device, self.boundary = rank, count, device, boundary
         self._sent: list[tuple[dist.Work, torch.Tensor]] = []
 
     @property
@@ -44,7 +56,7 @@ class Ranks:
             return stats, wish
         last = self.count - 1
         values = [*astuple(stats), float(wish)]
-        message = torch.tensor(values, dtype=torch.float64, device=self.device)
+        message = torch.tensor(values, dtype=torch.float64)
         if self.rank == last:
             self.wait_for_sends()
             sends = dist.batch_isend_irecv([dist.P2POp(dist.isend, message, rank) for rank in range(last)])
@@ -61,7 +73,7 @@ class Ranks:
         """Every rank's ``value``, in their order, on every rank. All ranks call it."""
         if self.count == 1:
             return [value]
-        own = torch.tensor([value], dtype=torch.float64, device=self.device)
+        own = torch.tensor([value], dtype=torch.float64)
         values = [torch.empty_like(own) for _ in range(self.count)]
         dist.all_gather(values, own)
         return [value.item() for value in values]
@@ -79,7 +91,8 @@ def join(ranks: int, patience: float) -> Iterator[Ranks | None]:
     ``patience``: minutes that a rank waits for another. Then ``NoAnswer`` is raised, and ``ConnectionLost`` if another has ended.
 
     One GPU per rank: NCCL. Exactly one GPU: rank 0 runs all stages on it and the others get ``None``, as they have nothing to
-    do. No GPU: gloo on the CPU. Raises ``UserError`` if the ranks do not match the processes or GPUs.
+    do, unless ``SHARE`` is set. No GPU: gloo on the CPU. Raises ``UserError`` if the ranks do not match the processes or GPUs, or
+    if there is a GPU that torch cannot use.
     """
     started, rank = launcher.ranks(), launcher.rank()
     if started != ranks:
@@ -87,15 +100,17 @@ def join(ranks: int, patience: float) -> Iterator[Ranks | None]:
             f"pipeline.ranks: {ranks} needs {ranks} processes, not {started}; "
             f"run `python -m workflow.torchrun --nproc-per-node {ranks} -m stages.train`"
         )
-    gpus = torch.cuda.device_count()
+    gpus = usable_gpus()
     if 1 < gpus < ranks:
         raise UserError(f"pipeline.ranks: {ranks} is more than the {gpus} GPUs of this machine; set it to {gpus}, or to 1")
-    before = {end: signal.signal(end, lambda number, _: sys.exit(128 + number)) for end in (signal.SIGTERM, signal.SIGHUP)}
+    before = {end: signal.signal(end, lambda number, _: sys.exit(128 + number)) for end in ENDS}
+    done = False
     try:
-        if ranks == 1 or gpus == 1:
-            yield Ranks(0, 1, torch.device("cuda", 0) if gpus else torch.device("cpu")) if rank == 0 else None
+        if ranks == 1 or (gpus == 1 and os.environ.get(SHARE) != "1"):
+            yield Ranks(0, 1, torch.device("cuda", 0) if gpus else CPU) if rank == 0 else None
         else:
             yield _join_group(rank, ranks, gpus, timedelta(minutes=patience))
+        done = True
     except RuntimeError as error:
         # gloo's errors have no type of their own, and name its source file.
         if not isinstance(error, dist.DistError) and "/gloo/" not in str(error):
@@ -110,7 +125,9 @@ def join(ranks: int, patience: float) -> Iterator[Ranks | None]:
     finally:
         for end, handler in before.items():
             signal.signal(end, handler)
-        if dist.is_initialized():
+        signal.set_wakeup_fd(-1)
+        # After an error, NCCL would wait here for the other ranks, which wait for this one.
+        if dist.is_initialized() and (done or gpus < ranks):
             dist.destroy_process_group()
 
 
@@ -125,11 +142,30 @@ def use_loopback() -> None:
 def _join_group(rank: int, ranks: int, gpus: int, timeout: timedelta) -> Ranks:
     # Its schedules print themselves if a rank is lost.
     logging.getLogger("torch.distributed.pipelining").setLevel(logging.CRITICAL)
-    if gpus == 0:
-        use_loopback()
+    use_loopback()
+    if gpus < ranks:
         dist.init_process_group("gloo", timeout=timeout)
-        return Ranks(rank, ranks, torch.device("cpu"))
+        return Ranks(rank, ranks, torch.device("cuda", 0) if gpus else CPU)
     device = torch.device("cuda", rank)
     torch.cuda.set_device(device)
-    dist.init_process_group("nccl", timeout=timeout, device_id=device)
-    return Ranks(rank, ranks, device)
+    _end_in_time()
+    dist.init_process_group("cpu:gloo,cuda:nccl", timeout=timeout, device_id=device)
+    return Ranks(rank, ranks, device, boundary=device)
+
+
+def _end_in_time() -> None:
+    """From now on, end this process ``GRACE`` seconds after one of ``ENDS``, if it has not ended by then.
+
+    A rank whose GPU waits for another rank that has ended does not get to Python's handlers, but other threads run.
+    """
+    ours, pythons = os.pipe()
+    os.set_blocking(pythons, False)
+    signal.set_wakeup_fd(pythons, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while (number := os.read(ours, 1)[0]) not in ENDS:
+            pass
+        time.sleep(GRACE)
+        os._exit(128 + number)
+
+    Thread(target=watch, name="end in time", daemon=True).start()

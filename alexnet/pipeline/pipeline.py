@@ -61,7 +61,7 @@ class Pipeline(Engine):
         boundaries = boundary_tensors(slices, settings.batch_size // pipe.microbatches, settings.crop_size, self.precision)
         own = range(ranks.rank, count, ranks.count)
         self.takes_images, self.last = own[0] == 0, own[-1] == count - 1
-        self.stages = nn.ModuleDict({str(i): Stage(slices[i], i == 0, i == count - 1).to(self.device) for i in own})
+        self.stages = nn.ModuleDict({str(i): Stage(slices[i], i == 0, i == count - 1, ranks) for i in own})
         self.deferred = {i: defer(cast(Stage, self.stages[str(i)]).layers, settings.freeze, ends) for i in own}
         stages = []
         for i in own:
@@ -69,7 +69,7 @@ class Pipeline(Engine):
                 self.stages[str(i)],
                 i,
                 count,
-                self.device,
+                ranks.boundary,
                 input_args=boundaries[i],
                 output_args=boundaries[i + 1],
                 dw_builder=self.deferred[i].take_microbatch,
@@ -96,9 +96,8 @@ class Pipeline(Engine):
     def full_state_dict(self) -> dict[str, Tensor]:
         here, whole = self.parameters(), {}
         for name, shape in self.shapes.items():
-            tensor = here[name].detach().contiguous() if name in here else torch.empty(shape, device=self.device)
-            dist.broadcast(tensor, src=self.owners[name])
-            whole[name] = tensor.cpu()
+            whole[name] = here[name].detach().cpu().contiguous() if name in here else torch.empty(shape)
+            dist.broadcast(whole[name], src=self.owners[name])
         return whole
 
     def _run(self, schedule: Callable[..., Any], batch: Batch) -> PendingStats:

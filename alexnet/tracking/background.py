@@ -94,7 +94,7 @@ class BackgroundRun:
         rank. The caller of a finished run gets the signal afterwards; any other is exiting already.
         """
         with signals_held_back() as signals:
-            patience = patience if self._answering else min(patience, SHORT_PATIENCE)
+            patience = patience if self._answering else min(patience, SHORT_PATIENCE if self._store.installed else 0)
             self._status, self._deadline = status, time.monotonic() + patience
             self._closing.set()
             self._thread.join(patience)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,11 @@ class Store:
         self.uri, self.database = self._address.uri, self._address.database
         self.artifacts = None if self._address.server else (self.root / ARTIFACTS).as_uri()
         """Where the experiment's files are; None if a server decides."""
+
+    @property
+    def installed(self) -> bool:
+        """Whether MLflow is there."""
+        return find_spec("mlflow") is not None
 
     def connect(self) -> None:
         """Connect, and create the experiment if it does not exist. Raises what MLflow raises."""
@@ -158,6 +164,8 @@ class Store:
 
     def describe(self, error: object) -> str:
         """What failed, on one line, without the password that an address may hold."""
+        if not self.installed:
+            return "MLflow is not installed"
         line = (str(error) or type(error).__name__).splitlines()[0]
         if OTHER_SCHEMA in line:
             line = (

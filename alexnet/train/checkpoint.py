@@ -153,12 +153,13 @@ class Checkpoint:
         return f"resuming this training where it was stopped, after {where}"
 
     def _mention_other_code(self) -> None:
-        """A line if there is a checkpoint of the same settings and data by other code, and how to use it."""
+        """A line if there is a checkpoint of the same training by other code or another kind of GPU, and how to use it."""
         if self.folder and not stored(self.folder) and (other := of_other_code(self.folder)):
             here = quote(str(self.folder))
             self._say(
-                f"note: {other} has a checkpoint of this training by other code, so it starts from the beginning; to resume "
-                f"from it with this code, press Ctrl-C, run `rm -rf {here} && mv {quote(str(other))} {here}` and start again"
+                f"note: {other} has a checkpoint of this training by other code or on another GPU, so it starts from the "
+                "beginning; to go on from it all the same, press Ctrl-C, run "
+                f"`rm -rf {here} && mv {quote(str(other))} {here}` and start again"
             )
 
     def _lock(self, folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """What the numbers of a training depend on."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,11 @@ def lineage(meta: ShardMeta) -> Lineage:
     )
 
 
-def code_fingerprint() -> str:
-    """A hash over the code that computes, and torch's version."""
+def code_fingerprint(cards: Sequence[str] = ()) -> str:
+    """A hash over what computes: the code, torch's version and the kinds of GPU (``card_names``)."""
     digest = sha256(torch.__version__.encode())
+    for card in cards:
+        digest.update(card.encode())
     for folder in CODE:
         for path in sorted((PACKAGE / folder).rglob("*.py")):
             digest.update(path.read_bytes())

@@ -19,6 +19,7 @@ from alexnet.input.loader import thread_count
 from alexnet.input.shards import Shards
 from alexnet.models.build import build
 from alexnet.models.costs import training_flops
+from alexnet.models.devices import card_names
 from alexnet.models.initialization import initialize
 from alexnet.models.network import Network, Switches
 from alexnet.models.saved import start_from
@@ -90,15 +91,16 @@ class Session:
     def fingerprint(self) -> str:
         """Two hashes and ``epochs``: all that the numbers depend on.
 
-        The first hash is over settings, data and kind of device, the second over the code. ``epochs`` is in the first only if the
-        schedule's rates depend on it, so another number of epochs is the same training, shorter or longer.
+        The first hash is over settings, data and CPU or GPU, the second over the code and the kind of GPU. ``epochs`` is in the
+        first only if the schedule's rates depend on it, so another number of epochs is the same training, shorter or longer.
         """
         settings, data = numeric_settings(self.settings), self.lineage.model_dump()
         if self.settings.lr_schedule not in NEED_EPOCHS:
             del settings["epochs"]
         facts = [settings, self.origin, data, self.flip, self.eigenbasis.model_dump(), self.ranks.device.type]
+        cards = card_names(self.ranks.device, self.ranks.count)
         identity = sha256(json.dumps(facts).encode() + self.mean.numpy().tobytes())
-        return f"{identity.hexdigest()[:16]}-{code_fingerprint()}-{self.settings.epochs}"
+        return f"{identity.hexdigest()[:16]}-{code_fingerprint(cards)}-{self.settings.epochs}"
 
     def card(self, history: list[Epoch], weights_sha256: str) -> Card:
         """The card of the trained model, whose weights' file has that hash."""

@@ -20,9 +20,8 @@ def start(folder: Path, *arguments: str, **changes: Any) -> "subprocess.Popen[st
     YAML().dump(settings_of("cifar10-32", **{**small, **changes}), folder / "params.yaml")
     (folder / "reports").mkdir(exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))}
-    return subprocess.Popen(
-        [sys.executable, *arguments], cwd=folder, env=kept | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
-    )
+    found = {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [kept.get("PYTHONPATH")])])}
+    return subprocess.Popen([sys.executable, *arguments], cwd=folder, env=kept | found, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for(process: "subprocess.Popen[str]", words: str) -> None:

@@ -76,4 +76,6 @@ def alone(settings: dict[str, Any], folder: Path) -> Trained:
 
 def hashes(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """A hash of each tensor's values."""
-    return {name: hashlib.sha1(value.detach().contiguous().numpy().tobytes()).hexdigest() for name, value in tensors.items()}
+    return {
+        name: hashlib.sha1(value.detach().cpu().contiguous().numpy().tobytes()).hexdigest() for name, value in tensors.items()
+    }

@@ -16,6 +16,7 @@ from helpers.waiting import until
 from alexnet.errors import UserError
 from alexnet.launcher import LAUNCHER
 from alexnet.models.numerics import prepare_process
+from alexnet.pipeline import distributed
 from alexnet.pipeline.distributed import Ranks, join
 from alexnet.pipeline.engine import StepStats
 
@@ -112,7 +113,7 @@ def test_a_process_has_the_threads_of_its_setting() -> None:
 
 @pytest.mark.parametrize(("gpus", "rank", "runs"), [(1, 0, True), (1, 1, False)])
 def test_with_one_gpu_rank_0_runs_all_stages(monkeypatch: pytest.MonkeyPatch, gpus: int, rank: int, runs: bool) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(distributed, "usable_gpus", lambda: gpus)
     monkeypatch.setenv(LAUNCHER, str(os.getppid()))
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", str(rank))
@@ -121,7 +122,7 @@ def test_with_one_gpu_rank_0_runs_all_stages(monkeypatch: pytest.MonkeyPatch, gp
 
 
 def test_more_ranks_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(distributed, "usable_gpus", lambda: 3)
     monkeypatch.setenv(LAUNCHER, str(os.getppid()))
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("RANK", "0")
@@ -139,3 +140,29 @@ def test_the_launchers_sigterm_becomes_an_exit_and_is_given_back() -> None:
         time.sleep(5)
     assert ending.value.code == 143
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+STUCK = """
+import ctypes, signal, sys
+from alexnet.pipeline import distributed
+distributed.GRACE = 0.5
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+signal.signal(signal.SIGINT, lambda *_: None)
+distributed._end_in_time()
+lock, libc = ctypes.create_string_buffer(64), ctypes.CDLL(None)
+libc.pthread_mutex_lock(lock)
+print("stuck", flush=True)
+libc.pthread_mutex_lock(lock)
+"""
+
+
+def test_a_rank_that_gets_to_no_handler_ends_in_time_all_the_same() -> None:
+    """As one whose GPU waits for another rank: here the main thread waits in C for a lock that nobody opens."""
+    command = [sys.executable, "-c", STUCK]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        assert process.stdout and process.stdout.readline() == "stuck\n"
+        process.send_signal(signal.SIGINT)  # is no reason to end
+        time.sleep(0.7)
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(timeout=20) == 143

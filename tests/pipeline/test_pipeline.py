@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 from helpers.marks import needs_bfloat16
-from helpers.nets import net_of, settings_of
+from helpers.nets import net_of
+from helpers.pipelines import CUTS_AND_SCHEDULES, recipe
 from helpers.training import Trained, alone, hashes, one_process, session_of, trained
 
 from alexnet.config.nets import NETS
@@ -22,16 +23,6 @@ from alexnet.train.session import build_engine
 from alexnet.train.trainer import Silent
 from benchmarks.ranks import RankProcesses
 
-CUTS_AND_SCHEDULES = [
-    (["conv3"], "1F1B"),
-    (["conv3"], "GPipe"),
-    (["conv3"], "Interleaved1F1B"),
-    (["conv3"], "InterleavedZeroBubble"),
-    (["fc6"], "1F1B"),
-    (["fc6"], "GPipe"),
-    (["conv3", "fc6", "fc7"], "Interleaved1F1B"),
-    (["conv3", "fc6", "fc7"], "InterleavedZeroBubble"),
-]
 FROZEN = [("conv1", "conv2"), ("conv1", "conv2", "conv3", "conv4", "conv5"), ("conv2", "fc7"), ("fc6", "fc7", "fc8")]
 LARGE = [model for model, net in NETS.items() if net.crops[0] > 32]
 NETS_AND_CUTS = [
@@ -44,12 +35,6 @@ NETS_AND_CUTS = [
 def gathered(ranks: Ranks, settings: dict[str, Any], folder: Path) -> dict[str, str]:
     """Hashes of the whole net's tensors, as every rank gets them at the end of a training."""
     return hashes(session_of(ranks, settings, folder).engine.full_state_dict())
-
-
-def recipe(model: str, changes: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Steps of eight images, the last batch not full, with crops, flips, colour noise and dropout."""
-    steps = {"batch_size": 8, "epochs": 1, "flip": True, "color_noise": 0.1, "precision": "float32", "lr": 0.001}
-    return settings_of(NETS[model].recipe, **{"pipeline.cuts": ["conv3"], "pipeline.ranks": 2, **steps, **(changes or {})})
 
 
 @pytest.fixture(scope="module")

@@ -196,7 +196,7 @@ def test_a_checkpoint_by_other_code_is_reported_with_the_command_to_resume_from_
 ) -> None:
     root = tmp_path / "my checkpoints"
     with monkeypatch.context() as earlier:
-        earlier.setattr(session, "code_fingerprint", lambda: "earlier")
+        earlier.setattr(session, "code_fingerprint", lambda cards: "earlier")
         alone(recipe(), tiny, root, 5)
         alone(recipe(seed=1), tiny, root, 5)
     assert "note" not in capfd.readouterr().err
