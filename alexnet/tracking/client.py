@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,13 @@ class Store:
         self.uri, self.database = self._address.uri, self._address.database
         self.artifacts = None if self._address.server else (self.root / ARTIFACTS).as_uri()
         """Where the experiment's files are; None if a server decides."""
+
+    @property
+    def off(self) -> str:
+        """Why runs are not tracked at all; empty if they are."""
+        if os.environ.get("ALEXNET_TRACKING") == "off":
+            return "ALEXNET_TRACKING is off"
+        return "" if find_spec("mlflow") else "MLflow is not installed"
 
     def connect(self) -> None:
         """Connect, and create the experiment if it does not exist. Raises what MLflow raises."""
