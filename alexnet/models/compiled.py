@@ -37,4 +37,5 @@ def compiler_works() -> bool:
 def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     # A pool of processes would be started for a handful of kernels.
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
-    return torch.compile(function)
+    # What is read more than a few times would be written to memory first.
+    return torch.compile(function, options={"realize_reads_threshold": 100, "realize_opcount_threshold": 1000})

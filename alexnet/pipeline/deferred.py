@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Sequence
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from alexnet.models.network import WEIGHTED
 
 
 class DeferredLayer(nn.Module, ABC):
@@ -21,15 +22,21 @@ class DeferredLayer(nn.Module, ABC):
     """Whether the weights stay as they are, so that they need no gradients."""
     ends_backward = False
     """Whether no layer before this one learns, so that its input needs no gradient."""
+    once_per_batch = False
+    """Whether the gradients of all microbatches are computed in one product."""
 
-    def __init__(self, layer: nn.Conv2d | nn.Linear, gradients: "DeferredGradients") -> None:
+    def __init__(self, layer: WEIGHTED, gradients: "DeferredGradients") -> None:
         super().__init__()
         self.weight, self.bias, self.gradients = layer.weight, cast(nn.Parameter, layer.bias), gradients
 
     def forward(self, input: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
-            return self.output(input, self.weight, self.bias)
+            return self.output(*self.prepared(input, self.weight), self.bias)
         return cast(Tensor, _InputGradientOnly.apply(input, self.weight, self.bias, self))
+
+    def prepared(self, input: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """What the methods below get as ``input`` and ``weight``."""
+        return input, weight
 
     @abstractmethod
     def output(self, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -41,46 +48,7 @@ class DeferredLayer(nn.Module, ABC):
 
     @abstractmethod
     def weight_gradients(self, gradient: Tensor, input: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the weight and of the bias, in their shapes."""
-
-
-class DeferredLinear(DeferredLayer):
-    """(N, inputs) in, (N, units) out.
-
-    Its gradients are computed once per batch: the paper's 54 million of fc6 and fc7 take long to write and add up.
-    """
-
-    def output(self, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return F.linear(input, weight, bias)
-
-    def input_gradient(self, gradient: Tensor, input: Tensor, weight: Tensor) -> Tensor:
-        return gradient @ weight
-
-    def weight_gradients(self, gradient: Tensor, input: Tensor) -> tuple[Tensor, Tensor]:
-        return gradient.T @ input, gradient.sum(0, dtype=self.bias.dtype)
-
-
-class DeferredConv2d(DeferredLayer):
-    """Maps (N, C, H, W) in, (N, kernels, h, w) out."""
-
-    def __init__(self, layer: nn.Conv2d, gradients: "DeferredGradients") -> None:
-        super().__init__(layer, gradients)
-        self.stride, self.padding, self.dilation, self.groups = layer.stride, layer.padding, layer.dilation, layer.groups
-
-    def output(self, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return F.conv2d(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
-
-    def input_gradient(self, gradient: Tensor, input: Tensor, weight: Tensor) -> Tensor:
-        return self._backward(gradient, input, weight, (True, False, False))[0]
-
-    def weight_gradients(self, gradient: Tensor, input: Tensor) -> tuple[Tensor, Tensor]:
-        shape = torch.empty_like(self.weight, dtype=input.dtype)
-        _, weight, bias = self._backward(gradient, input, shape, (False, True, True))
-        return weight, bias
-
-    def _backward(self, gradient: Tensor, input: Tensor, weight: Tensor, wanted: tuple[bool, ...]) -> tuple[Tensor, ...]:
-        geometry = (self.stride, self.padding, self.dilation, False, (0, 0), self.groups)
-        return torch.ops.aten.convolution_backward(gradient, input, weight, [len(self.bias)], *geometry, wanted)  # type: ignore[no-any-return]
+        """Of the layer's weight and bias, in their shapes."""
 
 
 class _InputGradientOnly(torch.autograd.Function):
@@ -90,7 +58,7 @@ class _InputGradientOnly(torch.autograd.Function):
     def forward(ctx, input, weight, bias, layer):  # type: ignore[no-untyped-def]
         gradients, device = layer.gradients, input.device.type
         precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else input.dtype
-        input, weight = input.to(precision), gradients.cast(weight, precision)
+        input, weight = layer.prepared(input.to(precision), gradients.cast(weight, precision))
         ctx.save_for_backward(input, weight)
         ctx.layer = layer
         ctx.set_materialize_grads(False)  # None before the first layer that learns
@@ -149,24 +117,10 @@ class DeferredGradients:
     @torch.no_grad()
     def _compute(self, part: list[tuple[DeferredLayer, Tensor, Tensor]]) -> None:
         for layer, input, gradient in part:
-            if isinstance(layer, DeferredLinear):
+            if layer.once_per_batch:
                 self._whole.setdefault(layer, []).append((input, gradient))
             else:
                 _add(layer, *layer.weight_gradients(gradient, input))
-
-
-def defer(net: nn.Sequential, frozen: Collection[str] = (), ends: Collection[str] = ()) -> DeferredGradients:
-    """Replace, in place, each convolution and fully connected layer of ``net`` by one with deferred gradients.
-
-    ``frozen``: layers that do not learn; ``ends``: those at which the backward pass ends (``ends_of_backward``).
-    """
-    gradients = DeferredGradients()
-    for name, layer in list(net.named_children()):
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            deferred = DeferredConv2d(layer, gradients) if isinstance(layer, nn.Conv2d) else DeferredLinear(layer, gradients)
-            deferred.frozen, deferred.ends_backward = name in frozen, name in ends
-            setattr(net, name, deferred)
-    return gradients
 
 
 def ends_of_backward(layers: Sequence[str], frozen: Collection[str]) -> Sequence[str]:

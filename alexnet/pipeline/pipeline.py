@@ -24,7 +24,8 @@ from alexnet.input.loader import IGNORE, Batch
 from alexnet.models.network import Network
 from alexnet.models.numerics import PRECISIONS, autocast
 from alexnet.pipeline.boundary import Stage, boundary_tensors
-from alexnet.pipeline.deferred import defer, ends_of_backward
+from alexnet.pipeline.deferred import ends_of_backward
+from alexnet.pipeline.deferred_layers import defer
 from alexnet.pipeline.distributed import Ranks
 from alexnet.pipeline.engine import Engine, PendingStats, loss_share, sums_of
 from alexnet.pipeline.timing import TimedStage, Timer

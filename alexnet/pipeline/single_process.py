@@ -10,7 +10,8 @@ from alexnet.input.loader import IGNORE, Batch
 from alexnet.models.network import Network
 from alexnet.models.numerics import PRECISIONS, autocast
 from alexnet.pipeline.captured import CapturedStep
-from alexnet.pipeline.deferred import defer, ends_of_backward
+from alexnet.pipeline.deferred import ends_of_backward
+from alexnet.pipeline.deferred_layers import defer
 from alexnet.pipeline.engine import Engine, PendingStats, loss_share, sums_of
 from alexnet.pipeline.timing import Timer
 

@@ -1,18 +1,16 @@
 """A training's tensors stay on its GPU, in the layouts that kernels and NCCL take; shown on fake ones, without a GPU."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers.fake_gpu import Kept, fake_gpus, on_gpu, rank_of
+from helpers.fake_gpu import Kept, fake_gpus, on_gpu
 from helpers.nets import meta_net
-from helpers.pipelines import CUTS_AND_SCHEDULES, recipe
+from helpers.pipelines import recipe
 
 from alexnet.config.nets import NETS
 from alexnet.config.training import Training
 from alexnet.input.loader import Batch
-from alexnet.models.numerics import PRECISIONS
 from alexnet.pipeline.distributed import Ranks
 from alexnet.pipeline.engine import Engine
 from alexnet.train.optimizers import build_optimizer, set_rate
