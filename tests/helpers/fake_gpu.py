@@ -87,7 +87,7 @@ def on_gpu(net: Network, device: torch.device) -> Network:
 
 
 def backward(tensors: Any, grad_tensors: Any = None, *_: Any, **__: Any) -> None:
-    """What stands for ``torch.autograd.backward``, whose engine needs a GPU for tensors of one: in its order, latest nodes first."""
+    """What stands for ``torch.autograd.backward``, whose engine needs a GPU for them: in its order, latest nodes first."""
     roots: list[Tensor] = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     given = [None] * len(roots) if grad_tensors is None else [grad_tensors] if isinstance(grad_tensors, Tensor) else grad_tensors
     missing = _uses(roots)
