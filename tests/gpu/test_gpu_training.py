@@ -60,7 +60,7 @@ def test_a_training_and_its_evaluation(folder: Path, monkeypatch: pytest.MonkeyP
     said_by(start(folder, "-m", "stages.evaluate"))
     theirs, cpus = json.loads((folder / "reports/metrics.json").read_text()), read_predictions(folder)
     assert ours["images"] == theirs["images"] == len(predicted)
-    assert ours["ten_crop"]["loss"] == pytest.approx(theirs["ten_crop"]["loss"], abs=PROBABILITY)
+    assert ours["ten_crop"]["loss"] == pytest.approx(theirs["ten_crop"]["loss"], rel=PROBABILITY)
     assert (predicted["predicted"] == cpus["predicted"]).all()
     assert np.abs(predicted["probability"] - cpus["probability"]).max() <= PROBABILITY
 
@@ -88,8 +88,11 @@ def test_a_training_on_a_gpu_goes_on_to_the_bit(tiny: Path, tmp_path: Path) -> N
         root = tmp_path / str(len(changes))
         epochs, weights, done = train(ranks, settings, tiny, root / "whole")
         assert done == [*range(1, STEPS + 1)]
-        assert train(ranks, settings, tiny, root / "parts", 4)[2] == [1, 2, 3, 4]
-        assert train(ranks, settings, tiny, root / "parts") == (epochs, weights, [*range(4, STEPS + 1)])
+        for stop in (4, 8):
+            train(ranks, settings, tiny, root / "parts", stop)
+        *rest, done = train(ranks, settings, tiny, root / "parts")
+        assert rest == [epochs, weights]
+        assert 4 < done[0] <= 8 and done[-1] == STEPS
 
 
 def test_a_checkpoint_of_the_other_device_is_left_alone(tiny: Path, tmp_path: Path) -> None:
@@ -193,7 +196,8 @@ def test_a_gpu_that_cannot_be_used_is_said_in_one_line(
     if way == "a card that is not there":
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "99")
     else:  # a library by the driver's name that is not the driver
-        (folder / "libcuda.so.1").symlink_to(next(Path("/").glob("lib*/**/libz.so.1")))
+        loaded = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+        (folder / "libcuda.so.1").symlink_to(next(path for path in loaded if path.endswith("/libm.so.6")))
         monkeypatch.setenv("LD_LIBRARY_PATH", str(folder), prepend=":")
     said = said_by(start(folder, *arguments, **SHORT, **{"pipeline.ranks": 1}), 2)
     print(said)
