@@ -76,8 +76,8 @@ class Settings(Training):
     def _check_layers(self) -> None:
         """The layers that learn differently from the others."""
         layers = NETS[self.model].layers
-        for setting, named in (("freeze", self.freeze), ("lr_mult", self.lr_mult or ()), ("decay_mult", self.decay_mult or ())):
-            for name in named:
+        for setting in ("freeze", "bias_ones", "lr_mult", "decay_mult"):
+            for name in getattr(self, setting) or ():
                 if name not in layers:
                     near = get_close_matches(name, layers, n=1, cutoff=0.0)[0]
                     raise ValueError(f"{setting}: {self.model} has no layer {name} with weights; did you mean {near}?")

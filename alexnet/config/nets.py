@@ -39,9 +39,13 @@ NETS = {
         "AlexNet", "The net of Krizhevsky, Sutskever and Hinton (2012)",
         crops=(227, 224), cuts=BETWEEN_TOWERS, switches=SWITCHES, recipe=None, parameters=60_965_224,
     ),
+    "alexnet-grouped": NetSpec(
+        "AlexNet with conv3 in groups", "The net of Krizhevsky, Sutskever and Hinton (2012), but with groups in conv3 too",
+        crops=(227, 224), cuts=("conv3", "fc6"), switches=SWITCHES, recipe="tensorflow-v100", parameters=60_522_856,
+    ),
     "alexnet-simplified": NetSpec(
         "Simplified AlexNet", "The net of Krizhevsky, Sutskever and Hinton (2012) in one tower, its first maps of 54×54",
-        crops=(224,), cuts=BETWEEN_TOWERS, switches=ONE_TOWER, recipe="simplified", parameters=46_787_978, classes=10,
+        crops=(224,), cuts=BETWEEN_TOWERS, switches=ONE_TOWER, recipe="tensorflow-46m", parameters=46_787_978, classes=10,
     ),
     "alexnet-owt": NetSpec(
         "torchvision's AlexNet", "The net that torchvision has as alexnet, one tower of Krizhevsky's “One weird trick” (2014)",
@@ -57,6 +61,13 @@ NETS = {
         "A small net of Krizhevsky, Sutskever and Hinton's kind for CIFAR-10: three convolutions and a fully connected layer",
         crops=(32, 28, 24), cuts=("conv2", "conv3", "fc4"), switches=("activation", "pool", "lrn"), recipe="cifar-four-layer",
         parameters=89_578, classes=10, layers=("conv1", "conv2", "conv3", "fc4"),
+    ),
+    "cifar-conv-local": NetSpec(
+        "Locally connected net",
+        "A small net of Krizhevsky, Sutskever and Hinton's for CIFAR-10: two convolutions, two locally connected layers and a "
+        "fully connected layer",
+        crops=(24,), cuts=("conv2", "local3", "local4", "fc5"), switches=("activation", "pool", "lrn"), recipe="cifar-conv-local",
+        parameters=1_116_490, classes=10, layers=("conv1", "conv2", "local3", "local4", "fc5"),
     ),
 }
 # fmt: on

@@ -30,7 +30,7 @@ class Training(Section):
     seed: Annotated[int, Field(ge=0, lt=2**62)]
     """Seed of all random numbers."""
     model: Literal[tuple(NETS)]  # type: ignore[valid-type]
-    """The net. All but the first need other switches and crops, which their recipes set."""
+    """The net. All but the first two need other switches and crops, which their recipes set."""
     classes: Positive | None
     """Classes of the net; null for as many as the data has."""
     init_from: str | None
@@ -69,7 +69,9 @@ class Training(Section):
     """What these weights multiply: √λ as in the authors' code, or λ as printed, which fits pixels in 0..1."""
 
     init: Literal["paper", "code", "kaiming", "xavier", "torch", "cifar-code"]
-    """Initial weights and biases. `code` and `cifar-code` are those of the authors' code for the large and the small net."""
+    """Initial weights and biases. `code` and `cifar-code` are those of the authors' code for the large and the small nets."""
+    bias_ones: Annotated[tuple[str, ...], Field(strict=False)] | None
+    """Layers whose biases start at 1, and those of all others at 0, such as `[conv2, fc6]`; null for the biases of `init`."""
     optimizer: Literal["sgd", "torch_sgd", "adam", "adamw"]
     """`sgd` is the paper's, whose velocity includes the learning rate; torch's keeps the rate outside."""
     lr: AboveZero

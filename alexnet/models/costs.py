@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from alexnet.models.network import Network, dry_run
+from alexnet.models.network import WEIGHTED, Network, dry_run
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,10 @@ def costs(net: Network, crop_size: int) -> dict[str, Cost]:
     maps = torch.empty(1, 3, crop_size, crop_size, device="meta")
     for name, layer in net.named_children():
         maps = dry_run(Network([(name, layer)]), maps)
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            # Each output value is a sum of as many products as one output's weight has entries.
-            found[name] = Cost(sum(p.numel() for p in layer.parameters()), maps.numel() * layer.weight[0].numel())
+        if isinstance(layer, WEIGHTED):
+            # A convolution uses its weights at each place of the maps that come out, the other layers use them once.
+            uses = maps[0, 0].numel() if isinstance(layer, nn.Conv2d) else 1
+            found[name] = Cost(sum(p.numel() for p in layer.parameters()), uses * layer.weight.numel())
     return found
 
 

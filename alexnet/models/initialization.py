@@ -2,11 +2,14 @@
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import cast
 
 import torch
 from torch import Generator, Tensor, nn
+
+from alexnet.models.local import LocallyConnected2d
+from alexnet.models.network import WEIGHTED
 
 ONES = ("conv2", "conv4", "conv5", "fc6", "fc7")
 """The layers whose biases start at 1, so that their ReLUs start with positive inputs (paper, section 5)."""
@@ -47,8 +50,11 @@ def as_torch(name: str, weight: Tensor, bias: Tensor, stream: Generator) -> None
 
 
 def cifar_code(name: str, weight: Tensor, bias: Tensor, stream: Generator) -> None:
-    """Weights of conv1 from N(0, 0.0001²), others from N(0, 0.01²), biases 0: cuda-convnet's ``layers-18pct.cfg``."""
-    weight.normal_(0, 0.0001 if name == "conv1" else 0.01, generator=stream)
+    """Weights of conv1 from N(0, 0.0001²), of local3 and local4 from N(0, 0.04²), others from N(0, 0.01²), biases 0.
+
+    cuda-convnet's ``layers-18pct.cfg`` and ``layers-conv-local-13pct.cfg``.
+    """
+    weight.normal_(0, {"conv1": 0.0001, "local3": 0.04, "local4": 0.04}.get(name, 0.01), generator=stream)
     bias.zero_()
 
 
@@ -63,15 +69,24 @@ INITS: dict[str, Init] = {
 
 
 @torch.no_grad()
-def initialize(net: nn.Sequential, init: str, seed: int) -> None:
+def initialize(net: nn.Sequential, init: str, seed: int, bias_ones: Collection[str] | None = None) -> None:
     """Give ``net`` its initial weights, in place, on the CPU.
+
+    ``bias_ones``: the layers whose biases are 1, and 0 in all others; None for the biases of ``init``.
 
     Each layer has its own random stream, a function of the seed and its name, so a slice of the net gets the weights that the
     whole net gets.
     """
     net.to_empty(device="cpu")
     for name, layer in net.named_children():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        if isinstance(layer, WEIGHTED):
             digest = hashlib.sha256(f"{seed} {name}.weight".encode()).digest()
             stream = torch.Generator().manual_seed(int.from_bytes(digest[:8]))
-            INITS[init](name, layer.weight, cast(Tensor, layer.bias), stream)
+            # Each place of a locally connected layer is filled as a convolution.
+            shared = not isinstance(layer, LocallyConnected2d)
+            bias = cast(Tensor, layer.bias)
+            places = [(layer.weight, bias)] if shared else zip(layer.weight.flatten(0, 1), bias.flatten(0, 1), strict=True)
+            for weights, biases in places:
+                INITS[init](name, weights, biases, stream)
+            if bias_ones is not None:
+                bias.fill_(name in bias_ones)

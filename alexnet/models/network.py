@@ -10,8 +10,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from alexnet.models.layers import ACTIVATIONS, ALPHAS, INVERTED, POOLS, SCOPES, Dropout, LocalResponseNorm
+from alexnet.models.local import LocallyConnected2d
 
 Layers = list[tuple[str, nn.Module]]
+WEIGHTED = nn.Conv2d | nn.Linear | LocallyConnected2d
+"""The layers with weights and biases."""
 
 
 class Network(nn.Sequential):
@@ -33,7 +36,7 @@ class Network(nn.Sequential):
     @property
     def weighted(self) -> list[str]:
         """The names of the layers that have weights, in order."""
-        return [name for name, layer in self.named_children() if isinstance(layer, nn.Conv2d | nn.Linear)]
+        return [name for name, layer in self.named_children() if isinstance(layer, WEIGHTED)]
 
 
 def dry_run(net: Network, inputs: Tensor) -> Tensor:
@@ -73,8 +76,10 @@ class Switches:
         assert self.activation is not None
         return [(f"{self.activation}{number}", ACTIVATIONS[self.activation]())]
 
-    def norm(self, number: int) -> Layers:
-        """Local response normalisation in layer ``number``."""
+    def norm(self, number: int, code: LocalResponseNorm | None = None) -> Layers:
+        """Local response normalisation in layer ``number``; ``code``: that of the authors' file, if it is not the paper's net."""
+        if self.lrn == "code" and code:
+            return [(f"lrn{number}", code)]
         alpha = ALPHAS[self.lrn] if self.lrn else None
         own_tower = SCOPES[self.lrn_scope] if self.lrn_scope else True
         return [(f"lrn{number}", LocalResponseNorm(self.groups if own_tower else 1, alpha=alpha))] if alpha else []

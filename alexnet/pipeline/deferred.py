@@ -13,6 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from alexnet.models import local
+from alexnet.models.local import LocallyConnected2d
+from alexnet.models.network import WEIGHTED
+
 
 class DeferredLayer(nn.Module, ABC):
     """A layer of torch's, with its parameters, that leaves their gradients to ``DeferredGradients``."""
@@ -22,7 +26,7 @@ class DeferredLayer(nn.Module, ABC):
     ends_backward = False
     """Whether no layer before this one learns, so that its input needs no gradient."""
 
-    def __init__(self, layer: nn.Conv2d | nn.Linear, gradients: "DeferredGradients") -> None:
+    def __init__(self, layer: WEIGHTED, gradients: "DeferredGradients") -> None:
         super().__init__()
         self.weight, self.bias, self.gradients = layer.weight, cast(nn.Parameter, layer.bias), gradients
 
@@ -81,6 +85,27 @@ class DeferredConv2d(DeferredLayer):
     def _backward(self, gradient: Tensor, input: Tensor, weight: Tensor, wanted: tuple[bool, ...]) -> tuple[Tensor, ...]:
         geometry = (self.stride, self.padding, self.dilation, False, (0, 0), self.groups)
         return torch.ops.aten.convolution_backward(gradient, input, weight, [len(self.bias)], *geometry, wanted)  # type: ignore[no-any-return]
+
+
+class DeferredLocal(DeferredLayer):
+    """Maps (N, C, H, W) in, (N, kernels, H, W) out."""
+
+    def output(self, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return local.locally_connected(input, weight, bias)
+
+    def input_gradient(self, gradient: Tensor, input: Tensor, weight: Tensor) -> Tensor:
+        return local.input_gradient(gradient, weight)
+
+    def weight_gradients(self, gradient: Tensor, input: Tensor) -> tuple[Tensor, Tensor]:
+        return local.weight_gradients(gradient, input, self.weight)
+
+
+DEFERRED: dict[type[nn.Module], type[DeferredLayer]] = {
+    nn.Conv2d: DeferredConv2d,
+    nn.Linear: DeferredLinear,
+    LocallyConnected2d: DeferredLocal,
+}
+"""By what they replace."""
 
 
 class _InputGradientOnly(torch.autograd.Function):
@@ -156,14 +181,14 @@ class DeferredGradients:
 
 
 def defer(net: nn.Sequential, frozen: Collection[str] = (), ends: Collection[str] = ()) -> DeferredGradients:
-    """Replace, in place, each convolution and fully connected layer of ``net`` by one with deferred gradients.
+    """Replace, in place, each layer of ``net`` with weights by one with deferred gradients.
 
     ``frozen``: layers that do not learn; ``ends``: those at which the backward pass ends (``ends_of_backward``).
     """
     gradients = DeferredGradients()
     for name, layer in list(net.named_children()):
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            deferred = DeferredConv2d(layer, gradients) if isinstance(layer, nn.Conv2d) else DeferredLinear(layer, gradients)
+        if isinstance(layer, WEIGHTED):
+            deferred = DEFERRED[type(layer)](layer, gradients)
             deferred.frozen, deferred.ends_backward = name in frozen, name in ends
             setattr(net, name, deferred)
     return gradients

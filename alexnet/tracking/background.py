@@ -30,7 +30,7 @@ class BackgroundRun:
     """A run whose methods return at once and never raise.
 
     What MLflow does not accept is sent again until ``end`` gives up, unless it is rejected for good; the first failure is
-    reported in one line. With ``resume``, the newest run with these tags continues if there is one, and a new run gets them. With
+    reported in one line. If the store is off, nothing is sent and one line says so. With ``resume``, the newest run with these tags continues if there is one, and a new run gets them. With
     ``machine``, the load of CPUs, memory and GPUs is sampled.
 
     As a context it ends as FINISHED, as KILLED on Ctrl-C or ``SystemExit`` (which a handler of SIGTERM should raise), and as
@@ -40,7 +40,8 @@ class BackgroundRun:
     def __init__(self, store: Store, name: str, resume: Mapping[str, str] | None = None, machine: bool = False) -> None:
         self._store, self._name, self._resume, self._machine = store, name, dict(resume or {}), machine
         self._run: StoredRun | None = None
-        self._journal = Journal(store.root, name, self._resume)
+        self._off = store.off
+        self._journal = Journal(store.root, name, {} if self._off else self._resume)
         self._calls: list[Callable[[StoredRun], Any]] = []
         self._points: list[Point] = []
         self._lock = threading.Lock()
@@ -52,7 +53,10 @@ class BackgroundRun:
         self._warned = False
         self._sampled = 0.0
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
-        self._thread.start()
+        if self._off:
+            tqdm.write(f"note: {self._off}: this run is not tracked", file=sys.stderr)
+        else:
+            self._thread.start()
 
     def params(self, params: Mapping[str, Any]) -> None:
         """Settings by their dotted names (``alexnet.config.section.flat``); those that a resumed run has do not change."""
@@ -64,6 +68,8 @@ class BackgroundRun:
 
     def metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Values at a step; NaN and infinity are allowed."""
+        if self._off:
+            return
         now = int(time.time() * 1000)
         points = [(name, float(value), step, now) for name, value in metrics.items()]
         with self._lock:
@@ -93,8 +99,10 @@ class BackgroundRun:
         Ctrl-C and SIGTERM are delayed meanwhile, as they would leave the run RUNNING: the terminal and torchrun both signal a
         rank. The caller of a finished run gets the signal afterwards; any other is exiting already.
         """
+        if self._off:
+            return
         with signals_held_back() as signals:
-            patience = patience if self._answering else min(patience, SHORT_PATIENCE if self._store.installed else 0)
+            patience = patience if self._answering else min(patience, SHORT_PATIENCE)
             self._status, self._deadline = status, time.monotonic() + patience
             self._closing.set()
             self._thread.join(patience)
@@ -117,6 +125,8 @@ class BackgroundRun:
 
     def _call(self, call: Callable[[StoredRun], Any], kind: str = "", content: Any = None) -> None:
         """``kind`` and ``content``: for the journal; files are sent later from where DVC has them."""
+        if self._off:
+            return
         with self._lock:
             self._calls.append(call)
             if kind:

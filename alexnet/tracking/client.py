@@ -73,9 +73,11 @@ class Store:
         """Where the experiment's files are; None if a server decides."""
 
     @property
-    def installed(self) -> bool:
-        """Whether MLflow is there."""
-        return find_spec("mlflow") is not None
+    def off(self) -> str:
+        """Why runs are not tracked at all; empty if they are."""
+        if os.environ.get("ALEXNET_TRACKING") == "off":
+            return "ALEXNET_TRACKING is off"
+        return "" if find_spec("mlflow") else "MLflow is not installed"
 
     def connect(self) -> None:
         """Connect, and create the experiment if it does not exist. Raises what MLflow raises."""
@@ -164,8 +166,6 @@ class Store:
 
     def describe(self, error: object) -> str:
         """What failed, on one line, without the password that an address may hold."""
-        if not self.installed:
-            return "MLflow is not installed"
         line = (str(error) or type(error).__name__).splitlines()[0]
         if OTHER_SCHEMA in line:
             line = (

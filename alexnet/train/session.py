@@ -60,7 +60,7 @@ class Session:
         self.mean = torch.from_numpy(mean_of(inputs.mean, settings.mean))
         self.scale = scale_of(np.array(self.eigenbasis.covariance), settings.scale)
         net = build(settings.model, classes, Switches.of(settings.model_dump()))
-        initialize(net, settings.init, settings.seed)
+        initialize(net, settings.init, settings.seed, settings.bias_ones)
         self.origin = start_from(Path(settings.init_from), net, self.meta.classes) if settings.init_from else None
         self.parameters = sum(parameter.numel() for parameter in net.parameters())
         self.flops = training_flops(net, settings.crop_size)

@@ -7,6 +7,7 @@ import torch
 from helpers.nets import net_of
 from torch import Tensor, nn
 
+from alexnet.models.local import LocallyConnected2d
 from alexnet.models.network import Network
 from alexnet.pipeline.deferred import DeferredConv2d, DeferredGradients, DeferredLinear, defer
 
@@ -14,7 +15,14 @@ LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "linear": (lambda: nn.Linear(6, 5), (4, 6)),
     "convolution": (lambda: nn.Conv2d(4, 6, 3, stride=2, padding=1), (4, 4, 7, 7)),
     "convolution of two towers": (lambda: nn.Conv2d(4, 6, 3, groups=2), (4, 4, 5, 5)),
+    "local": (lambda: drawn(LocallyConnected2d(2, 3, side=3, size=(3, 4))), (4, 2, 3, 4)),
 }
+
+
+def drawn(layer: LocallyConnected2d) -> LocallyConnected2d:
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, generator=torch.Generator().manual_seed(1))
+    return layer
 
 
 def deferred_and_plain(name: str) -> tuple[Network, DeferredGradients, nn.Module, Tensor]:

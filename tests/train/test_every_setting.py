@@ -42,6 +42,7 @@ VALUES: dict[str, list[Any]] = {
     "freeze": [[], ["conv1"], ["conv1", "conv2"]],
     "lr_mult": [None, {"fc8": 10}, {"fc8": 10, "conv1": 0.5}],
     "decay_mult": [None, {"fc8": 0}],
+    "bias_ones": [None, ["conv2"], ["conv2", "fc6"]],
     "batch_size": [10, 4],
     "epochs": [3, 2],
     "early_stop": [None, 1],

@@ -201,7 +201,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "-S data.root=/my (old) photos: DVC cannot read that; write KEY=VALUE, with quotes",
         ),
         ("tanh", ["lr=0.1,0.2"], "-S lr=0.1,0.2: this makes 2 experiments; queue them with QUEUE=1"),
-        ("cifar10-32,simplified", [], "RECIPE=cifar10-32,simplified: crop_size: 224 is larger than preprocess.size: 32"),
+        ("cifar10-32,tensorflow-46m", [], "RECIPE=cifar10-32,tensorflow-46m: crop_size: 224 is larger than preprocess.size: 32"),
         (
             "cifar-four-layer,no-dropout",
             [],
@@ -221,9 +221,9 @@ def test_the_last_recipe_wins_and_more_settings_win_over_recipes(here: Path) -> 
         command = recipe.experiment(list(recipes), list(more), name=None, queue=False, force=True)
         return sorted(word for word in command if word.startswith(("lr=", "lr_schedule=", "weight_decay=")))
 
-    assert settings("adam-cifar10", "adam-small") == ["lr=5e-05", "lr_schedule='constant'", "weight_decay=0.0"]
-    assert settings("adam-small", "adam-cifar10") == ["lr=0.0001", "lr_schedule='step'", "weight_decay=0.0"]
-    assert settings("adam-small", more=("lr=0.002",)) == ["lr=0.002", "lr_schedule='constant'", "weight_decay=0.0"]
+    assert settings("pytorch-t4", "tensorflow-v100") == ["lr=5e-05", "lr_schedule='constant'", "weight_decay=0.0"]
+    assert settings("tensorflow-v100", "pytorch-t4") == ["lr=0.0001", "lr_schedule='step'", "weight_decay=0.0"]
+    assert settings("tensorflow-v100", more=("lr=0.002",)) == ["lr=0.002", "lr_schedule='constant'", "weight_decay=0.0"]
 
 
 def test_a_recipe_mends_settings_that_are_refused_as_they_stand(here: Path) -> None:
@@ -244,7 +244,7 @@ def test_settings_that_the_last_commit_has_not_are_reported(
     try:
         recipe.experiment(["tanh"], ["momentum=0.9"], name=None, queue=False, force=True)
         with pytest.raises(UserError):  # told of a refusal too, which it may be the reason of
-            recipe.experiment(["simplified"], ["momentum=0.9", "lrn=no"], name=None, queue=False, force=True)
+            recipe.experiment(["tensorflow-46m"], ["momentum=0.9", "lrn=no"], name=None, queue=False, force=True)
         with pytest.raises(UserError):
             recipe.experiment(["tanh"], ["momentum=7"], name=None, queue=False, force=True)
     finally:

@@ -11,9 +11,14 @@ def layers(classes: int, switches: Switches) -> Layers:
     At 227 the first layer needs no padding. At 224 the three missing pixels on the right and the bottom read as zero, as in
     the authors' code; 55 x 55 maps either way. Source: Krizhevsky, Sutskever, Hinton (2012), section 3.5 and figure 2.
     """
+    return eight_layers(classes, switches, first_layer(switches))
+
+
+def first_layer(switches: Switches) -> Layers:
+    """conv1, with the padding of its input."""
     missing = 227 - switches.crop_size  # legal sizes are in alexnet.config.nets
     pad: Layers = [("pad", nn.ZeroPad2d((0, missing, 0, missing)))] if missing else []
-    return eight_layers(classes, switches, [*pad, ("conv1", nn.Conv2d(3, 96, 11, stride=4))])
+    return [*pad, ("conv1", nn.Conv2d(3, 96, 11, stride=4))]
 
 
 def eight_layers(
@@ -22,6 +27,7 @@ def eight_layers(
     first: Layers,
     maps: tuple[int, int, int, int, int] = (96, 256, 384, 384, 256),
     units: int = 4096,
+    conv3_groups: int = 1,
 ) -> Layers:
     """The paper's layers behind the convolution ``first``: ``maps`` of the convolutions, ``units`` of fc6 and fc7."""
     features: Layers = [
@@ -33,7 +39,7 @@ def eight_layers(
         *switches.act(2),
         *switches.norm(2),
         *switches.pooling(2),
-        ("conv3", nn.Conv2d(maps[1], maps[2], 3, padding=1)),
+        ("conv3", nn.Conv2d(maps[1], maps[2], 3, padding=1, groups=conv3_groups)),
         *switches.act(3),
         ("conv4", nn.Conv2d(maps[2], maps[3], 3, padding=1, groups=switches.groups)),
         *switches.act(4),

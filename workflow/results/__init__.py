@@ -1,0 +1,1 @@
+"""The rows of docs/results.md: what each trains, how long that takes, and what came out."""

@@ -1,0 +1,85 @@
+"""How long a training will take on this machine, from a few timed steps."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from alexnet.files.whole import read_json, write_json
+
+START, TEST_IMAGES = 25.0, 10_000
+"""Seconds to start both processes; images of CIFAR-10 that are tested."""
+TRAIN_IMAGES = 45_000
+"""Of CIFAR-10 less the validation images."""
+VALIDATION = 1.06
+"""The share of an epoch's time that its validation adds."""
+WARM, TIMED = 2, 3
+"""Steps before the timed ones, and these."""
+
+
+class Speeds:
+    """Images a second by kind of training: measured from steps at first, then from trainings that ran."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """``path``: a file that keeps them."""
+        self.path = path
+        self.known: dict[str, float] = dict(read_json(path)) if path and path.exists() else {}
+
+    def seconds(self, settings: dict[str, Any]) -> float:
+        """Of the training and its evaluation."""
+        speed = self.known.get(kind(settings)) or self.note(settings, measured(settings))
+        images = min(settings["data"]["limit"] or TRAIN_IMAGES, TRAIN_IMAGES)
+        tested = min(settings["data"]["limit"] or TEST_IMAGES, TEST_IMAGES)
+        # A forward pass is a third of a step; ten crops of each test image are computed.
+        return START + (VALIDATION * settings["epochs"] * images + 10 * tested / 3) / speed
+
+    def note(self, settings: dict[str, Any], speed: float) -> float:
+        """Remember the speed of a kind of training."""
+        if speed > 0:
+            self.known[kind(settings)] = round(speed, 1)
+            if self.path:
+                write_json(self.path, self.known)
+        return speed
+
+
+def kind(settings: dict[str, Any]) -> str:
+    """What the speed of a training depends on."""
+    switches = [settings[name] for name in ("activation", "pool", "lrn", "towers", "dropout")]
+    steps = [settings["batch_size"], settings["pipeline"]["microbatches"], settings["threads"], settings["pipeline"]["ranks"]]
+    return " ".join(map(str, [settings["model"], settings["crop_size"], settings["precision"], *switches, *steps]))
+
+
+def measured(settings: dict[str, Any]) -> float:
+    """Images a second of some steps of one process on random inputs, times the ranks if they have a core each.
+
+    The reading of images is left out, as it runs beside the steps.
+    """
+    import torch
+
+    from alexnet.config.training import Training
+    from alexnet.input.loader import Batch
+    from alexnet.models.build import build
+    from alexnet.models.initialization import initialize
+    from alexnet.models.network import Switches
+    from alexnet.models.numerics import prepare_process
+    from alexnet.pipeline.single_process import SingleProcess
+    from alexnet.train.optimizers import build_optimizer
+
+    training = Training.read(settings)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    prepare_process(training.threads)
+    net = build(training.model, 10, Switches.of(settings))
+    initialize(net, training.init, training.seed)
+    engine = SingleProcess(net, training, device)
+    optimizer = build_optimizer(engine.parameters(), training)
+    side, size = training.crop_size, training.batch_size
+    images = torch.randn(size, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
+    batch = Batch(images, torch.arange(size, device=device) % 10, torch.arange(size, device=device), size)
+    for step in range(WARM + TIMED):
+        if step == WARM:
+            begun = time.perf_counter()
+        engine.forward_backward(batch)
+        engine.update(optimizer)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    ranks = training.pipeline.ranks if device.type == "cpu" else 1
+    return TIMED * size * ranks / (time.perf_counter() - begun)

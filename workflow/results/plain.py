@@ -1,0 +1,144 @@
+"""Run rows without DVC and MLflow: each training in a folder of its own, several at a time, on data that they share."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from alexnet.config.check import check
+from alexnet.errors import UserError
+from alexnet.files.whole import write_bytes
+from alexnet.output import say
+from workflow.recipe import applied
+from workflow.results.estimates import Speeds
+from workflow.results.job import ROOT, SHARED, Job
+from workflow.results.records import command_line, result_of
+from workflow.results.rows import Run
+
+PAUSE = 0.2
+"""Seconds between looks at the jobs."""
+FAREWELL = 60.0
+"""Seconds that trainings have to save when the time is over."""
+
+
+@dataclass
+class Plan:
+    """What the command line asks for."""
+
+    data: Path
+    """Has prepared data by the size of the squares: ``32/data/shards`` and so on."""
+    out: Path
+    """Gets NAME.json and NAME.csv of each training, and its folder."""
+    jobs: int = 1
+    workers: int | None = None
+    """Decoding threads of a job; None for its share of the cores."""
+    minutes: float | None = None
+    commit: str = ""
+    machine: str = ""
+    more: dict[str, Any] = field(default_factory=dict)
+    """Settings on top of every row's."""
+    begun: float = field(default_factory=time.monotonic)
+
+    def settings(self, run: Run) -> dict[str, Any]:
+        """All of the params.yaml of ``run``. Raises ``UserError`` if they are not valid."""
+        cores = len(os.sched_getaffinity(0))
+        machine = {"machine.workers": self.workers or max(1, -(-cores // self.jobs)), "machine.log_model": False}
+        settings = run.settings(machine | {"pipeline.ranks": 1} | self.more)
+        check(settings)
+        return settings
+
+    def left(self) -> float:
+        """Seconds until the time is over."""
+        return float("inf") if self.minutes is None else 60 * self.minutes - (time.monotonic() - self.begun)
+
+
+def prepare(plan: Plan, runs: list[Run], images: str | None) -> None:
+    """Bring the images of the folder ``images`` to the sizes that ``runs`` need and ``plan.data`` lacks."""
+    needed = {settings["preprocess"]["size"]: settings for settings in map(plan.settings, runs)}
+    for size, settings in sorted(needed.items()):
+        folder = plan.data / str(size)
+        if all((folder / "data" / name).exists() for name in SHARED):
+            continue
+        if images is None:
+            raise UserError(f"{folder}/data has no prepared images; name a folder of images with --images")
+        folder.mkdir(parents=True, exist_ok=True)
+        source = {"data.source": "folder", "data.name": None, "data.root": str(Path(images).resolve())}
+        # Of the machine's settings, the workers are those of one job among several.
+        YAML().dump(applied(settings, source | {"machine.workers": None}), folder / "params.yaml")
+        for stage in ("download", "pca", "preprocess"):
+            command = [sys.executable, "-m", f"stages.{stage}"]
+            if subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False).returncode:
+                raise UserError(f"{stage} failed in {folder}; its message is above")
+
+
+def execute(plan: Plan, runs: list[Run], speeds: Speeds) -> list[str]:
+    """Run what has no record yet, the longest first. Returns a line for each training that has none at the end."""
+    settings = {run.name: plan.settings(run) for run in runs}
+    waiting = sorted(runs, key=lambda run: -speeds.seconds(settings[run.name]))
+    running: list[Job] = []
+    lacking = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < plan.jobs:
+                run = waiting.pop(0)
+                need = speeds.seconds(settings[run.name])
+                if need > plan.left():
+                    lacking.append(f"{run.name}: not started, as it takes about {need / 60:.1f} min and {plan.left() / 60:.1f} are left")
+                    continue
+                job = Job(run, plan.out / run.name, settings[run.name])
+                job.start(plan.data / str(job.settings["preprocess"]["size"]) / "data")
+                running.append(job)
+                say(f"{run.name}: started, about {need / 60:.1f} min")
+            time.sleep(PAUSE)
+            if plan.left() <= 0:
+                for job in running:
+                    job.stop()
+            for job in list(running):
+                state = job.poll()
+                if state == "running":
+                    continue
+                running.remove(job)
+                speeds.note(job.settings, job.speed())
+                if state == "done":
+                    finish(plan, job)
+                else:
+                    lacking.append(f"{job.run.name}: {state} ({job.reason()})")
+                    say(lacking[-1])
+    except KeyboardInterrupt:
+        _stop(running)
+        raise
+    return lacking
+
+
+def _stop(running: list[Job]) -> None:
+    until = time.monotonic() + FAREWELL
+    for job in running:
+        job.stop()
+    while time.monotonic() < until and any(job.poll() == "running" for job in running):
+        time.sleep(PAUSE)
+
+
+def finish(plan: Plan, job: Job) -> None:
+    """Write the record of a training that was evaluated, and its curves."""
+    run = job.run
+    facts = {
+        "name": run.name,
+        "row": run.row.id,
+        "seed": run.seed,
+        "schedule": run.schedule,
+        "seconds": round(job.seconds, 1),
+        "images_per_second": job.speed(),
+        "machine": plan.machine,
+        "commit": plan.commit,
+        "command": command_line(),
+    }
+    result = result_of(facts, job.folder)
+    write_bytes(plan.out / f"{run.name}.csv", (job.folder / "reports/train.csv").read_bytes())
+    result.write(plan.out / f"{run.name}.json")
+    errors = f"{result.center_error:.2%} centre crop, {result.ten_crop_error:.2%} ten crops"
+    say(f"{run.name}: {errors}, {result.epochs} epochs in {result.seconds:.0f} s, {result.images_per_second:,.0f} images/s")

@@ -1,0 +1,101 @@
+"""What a training of a row gave: one record each, as JSON beside its curves, and all of them in docs/results/records.csv."""
+
+import csv
+import json
+import shutil
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from alexnet.files.record import Record
+from alexnet.files.whole import write_text
+from workflow.results.rows import FOLDER
+
+TABLE = "records.csv"
+
+
+class Result(Record):
+    """The record of a training; errors are fractions of 1."""
+
+    name: str
+    row: str
+    seed: int
+    schedule: str
+    epochs: int
+    """That it ran."""
+    epoch: int
+    """Whose weights were tested."""
+    images: int
+    """Training images."""
+    train_error: float
+    """Top-1, over the last epoch, while the weights changed."""
+    val_error: float
+    """Top-1, after the kept epoch."""
+    center_error: float
+    """Top-1 of the test images, centre crop."""
+    ten_crop_error: float
+    """Top-1 of the test images, ten crops."""
+    seconds: float
+    """Of the whole training process."""
+    images_per_second: float
+    """While it trained, validation included."""
+    precision: str
+    machine: str
+    commit: str
+    sha256: str
+    """Of the model."""
+    command: str
+
+
+def read_all(folder: Path = FOLDER) -> dict[str, Result]:
+    """The records of the table, by name."""
+    path = folder / TABLE
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["name"]: Result.model_validate_strings(row) for row in csv.DictReader(file)}
+
+
+def gather(source: Path, folder: Path = FOLDER) -> list[str]:
+    """Take the records of ``source``, each NAME.json with its curves NAME.csv, into the table. Returns their names."""
+    found = [Result.read(path) for path in sorted(source.glob("*.json")) if path.with_suffix(".csv").exists()]
+    add(found, folder)
+    for result in found:
+        shutil.copy(source / f"{result.name}.csv", folder / f"{result.name}.csv")
+    return [result.name for result in found]
+
+
+def add(results: list[Result], folder: Path = FOLDER) -> None:
+    """Write records into the table, in place of those of the same name."""
+    merged = read_all(folder) | {result.name: result for result in results}
+    text = StringIO()
+    writer = csv.DictWriter(text, list(Result.model_fields), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(merged[name].model_dump() for name in sorted(merged))
+    write_text(folder / TABLE, text.getvalue())
+
+
+def result_of(facts: dict[str, Any], root: Path) -> Result:
+    """The record of a training whose outs are in ``root``; ``facts``: what those do not say."""
+    card = json.loads((root / "models/alexnet.json").read_text(encoding="utf-8"))
+    metrics = json.loads((root / "reports/metrics.json").read_text(encoding="utf-8"))
+    with (root / "reports/train.csv").open(newline="", encoding="utf-8") as file:
+        curve = list(csv.DictReader(file))
+    return Result(
+        **facts,
+        epochs=card["epochs"],
+        epoch=card["epoch"],
+        images=card["data"]["images"]["train"],
+        train_error=float(curve[-1]["train_top1_error"]),
+        val_error=float(curve[card["epoch"] - 1]["val_top1_error"]),
+        center_error=metrics["center"]["top1_error"],
+        ten_crop_error=metrics["ten_crop"]["top1_error"],
+        precision=card["settings"]["precision"],
+        sha256=card["sha256"],
+    )
+
+
+def command_line() -> str:
+    """The command that this process is, for a record."""
+    return " ".join(["python -m workflow.results", *sys.argv[1:]])

@@ -1,0 +1,89 @@
+"""The rows of the table of results, as docs/results/rows.yaml lists them, and the trainings that each needs."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from alexnet.errors import UserError
+from stages.command import read_yaml
+from workflow.recipe import applied, read, shipped
+
+FOLDER = Path(__file__).parents[2] / "docs/results"
+"""Of the table's rows, its records and its figures."""
+
+Schedule = Literal["short", "full"]
+
+
+class Row(BaseModel):
+    """One row: a recipe, what differs from it, and its seeds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    claim: str
+    """The heading under which the row stands."""
+    what: str
+    """The row in words."""
+    published: str = ""
+    """The figure that is published for it."""
+    recipe: str
+    """Recipes, separated by commas, later ones on top."""
+    settings: dict[str, Any] = {}
+    """On top of the recipe."""
+    seeds: tuple[int, ...] = (0,)
+    full: dict[str, Any] = {}
+    """On top of that, where the machine has a GPU."""
+    short: dict[str, Any] = {}
+    """On top of ``settings``: a schedule of at most two hours on two CPU cores."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a row."""
+
+    row: Row
+    seed: int
+    schedule: Schedule
+
+    @property
+    def name(self) -> str:
+        """Of its folder, its record and its experiment."""
+        seed = f"-seed{self.seed}" if len(self.row.seeds) > 1 else ""
+        return f"{self.row.id}{seed}{'-short' if self.schedule == 'short' else ''}"
+
+    @property
+    def recipes(self) -> list[str]:
+        """Later ones on top."""
+        return self.row.recipe.split(",")
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The settings on top of the recipes, by dotted names."""
+        return {**self.row.settings, **getattr(self.row, self.schedule), "seed": self.seed}
+
+    def settings(self, more: dict[str, Any]) -> dict[str, Any]:
+        """All of params.yaml, with ``more`` on top. Raises ``UserError`` if there is no such recipe."""
+        merged: dict[str, Any] = {}
+        for recipe in self.recipes:
+            merged |= read(recipe)
+        return applied(shipped(), merged | self.changes | more)
+
+
+def rows(path: Path = FOLDER / "rows.yaml") -> list[Row]:
+    """All rows, in the table's order."""
+    return [Row.model_validate(row) for row in read_yaml(path)["rows"]]
+
+
+def chosen(ids: Collection[str], schedule: Schedule) -> list[Run]:
+    """The trainings of the rows with these ids, or of all. Raises ``UserError`` if there is no such row."""
+    found = rows()
+    known = [row.id for row in found]
+    for name in ids:
+        if name not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise UserError(f"--rows: there is no row {name}; did you mean {near}? --list shows them")
+    return [Run(row, seed, schedule) for row in found if not ids or row.id in ids for seed in row.seeds]
