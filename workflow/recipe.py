@@ -73,7 +73,7 @@ def experiment(names: list[str], more: list[str], name: str | None, queue: bool,
     for recipe in names:
         for key, value in read(recipe).items():
             _refuse_unknown(f"recipes/{recipe}.yaml", key, legal)
-            settings[key] = f"{key}={_word(value)}"
+            settings[key] = f"{key}={word(value)}"
     for text in more:
         key = text.partition("=")[0]
         _refuse_unknown(f"-S {text}", key, legal)
@@ -181,7 +181,7 @@ def _refuse_taken(names: list[str]) -> None:
 def _mention_other_changes(params: dict[str, Any], settings: dict[str, str]) -> None:
     """Print a line if params.yaml is not the last commit's: the recipe does not undo that."""
     committed = flat(yaml(git("show", f"HEAD:{paths.PARAMS}")) or params)
-    kept = [f"{key}: {_word(value)}" for key, value in params.items() if committed.get(key) != value and key not in settings]
+    kept = [f"{key}: {word(value)}" for key, value in params.items() if committed.get(key) != value and key not in settings]
     if kept:
         undo = f"`git checkout HEAD -- {paths.PARAMS}` undoes it"
         print(f"note: {paths.PARAMS} differs from the last commit in {', '.join(kept)}; that stays ({undo})", file=sys.stderr)
@@ -196,12 +196,12 @@ def _given(more: list[str]) -> str:
     return " ".join(f"-S {text}" for text in more)
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
     """A value as DVC's ``--set-param`` reads it: JSON, but with single quotes around strings."""
     if isinstance(value, list):
-        return f"[{','.join(map(_word, value))}]"
+        return f"[{','.join(map(word, value))}]"
     if isinstance(value, dict):
-        return f"{{{','.join(f'{key}:{_word(part)}' for key, part in value.items())}}}"
+        return f"{{{','.join(f'{key}:{word(part)}' for key, part in value.items())}}}"
     if not isinstance(value, str):
         return json.dumps(value)
     return "'" + value.replace("'", "\\'") + "'"

@@ -30,8 +30,8 @@ class BackgroundRun:
     """A run whose methods return at once and never raise.
 
     What MLflow does not accept is sent again until ``end`` gives up, unless it is rejected for good; the first failure is
-    reported in one line. If the store is off, nothing is sent and one line says so. With ``resume``, the newest run with these tags continues if there is one, and a new run gets them. With
-    ``machine``, the load of CPUs, memory and GPUs is sampled.
+    reported in one line. If the store is off, nothing is sent, and one line says so. With ``resume``, the newest run with these
+    tags continues if there is one, and a new run gets them. With ``machine``, the load of CPUs, memory and GPUs is sampled.
 
     As a context it ends as FINISHED, as KILLED on Ctrl-C or ``SystemExit`` (which a handler of SIGTERM should raise), and as
     FAILED on another error.

@@ -20,9 +20,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workflow.results", description=__doc__, allow_abbrev=False)
     parser.add_argument("--rows", default="", metavar="ID,ID", help="these rows instead of all")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--full", dest="schedule", action="store_const", const="full", help="the full schedules, even without a GPU")
-    which.add_argument("--short", dest="schedule", action="store_const", const="short", help="the short schedules, even with a GPU")
-    parser.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="one more setting for all rows")
+    which.add_argument(
+        "--full", dest="schedule", action="store_const", const="full", help="the full schedules, even without a GPU"
+    )
+    which.add_argument(
+        "--short", dest="schedule", action="store_const", const="short", help="the short schedules, even with a GPU"
+    )
+    parser.add_argument(
+        "-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="one more setting for all rows"
+    )
     parser.add_argument("--list", action="store_true", help="say what is lacking and how long it takes, and do nothing else")
     parser.add_argument("--gather", type=Path, metavar="FOLDER", help="take the records of FOLDER into docs/results")
     plain = parser.add_argument_group("without DVC and MLflow")
@@ -55,11 +61,12 @@ def command(arguments: argparse.Namespace) -> int:
         return 0
     schedule: Schedule = arguments.schedule or ("full" if device() != "cpu" else "short")
     runs = chosen([name.strip() for name in arguments.rows.split(",") if name.strip()], schedule)
-    if arguments.plain is None:
-        from workflow.results.experiments import experiments
+    return plainly(runs, arguments) if arguments.plain else with_dvc(runs, arguments)
 
-        return experiments(runs, arguments)
-    out = (arguments.out or arguments.plain / "results").resolve()
+
+def plainly(runs: list[Run], arguments: argparse.Namespace) -> int:
+    """Run what has no record in the folder of the records. The exit status."""
+    out: Path = (arguments.out or arguments.plain / "results").resolve()
     out.mkdir(parents=True, exist_ok=True)
     plan = Plan(arguments.plain.resolve(), out, arguments.jobs, arguments.workers, arguments.minutes)
     plan.more = overrides(arguments.set_param)
@@ -68,22 +75,33 @@ def command(arguments: argparse.Namespace) -> int:
     runs = [run for run in runs if not (out / f"{run.name}.json").exists()]
     speeds = Speeds(out / "speeds.json")
     if arguments.list:
-        show(plan, runs, speeds)
+        show({run.name: speeds.seconds(plan.settings(run)) for run in runs})
         return 0
     prepare(plan, runs, arguments.images)
-    lacking = execute(plan, runs, speeds)
+    return farewell(execute(plan, runs, speeds))
+
+
+def with_dvc(runs: list[Run], arguments: argparse.Namespace) -> int:
+    """Say what the table lacks and how long it takes, then run it as experiments. The exit status."""
+    from workflow.results.experiments import run_all
+
+    known, speeds = read_all(), Speeds()
+    runs = [run for run in runs if run.name not in known]
+    show({run.name: speeds.seconds(run.settings(overrides(arguments.set_param))) for run in runs})
+    return 0 if arguments.list else farewell(run_all(runs, arguments.set_param, machine(jobs=1)))
+
+
+def show(seconds: dict[str, float]) -> None:
+    """Print what has no record, and how long each takes."""
+    for name, needed in seconds.items():
+        say(f"{name:<28} {needed / 60:8.1f} min")
+    say(f"{len(seconds)} trainings without a record, about {sum(seconds.values()) / 60:.0f} min one after the other")
+
+
+def farewell(lacking: list[str]) -> int:
+    """Print what still has no record. The exit status."""
     say("\n".join(["", *(lacking or ["every row has a record"])]))
     return 1 if lacking else 0
-
-
-def show(plan: Plan, runs: list[Run], speeds: Speeds) -> None:
-    """Print what has no record and how long each takes."""
-    total = 0.0
-    for run in runs:
-        seconds = speeds.seconds(plan.settings(run))
-        total += seconds
-        say(f"{run.name:<28} {seconds / 60:8.1f} min")
-    say(f"{len(runs)} trainings, about {total / 60:.0f} min one after the other; the table has {len(read_all())} records")
 
 
 def overrides(texts: list[str]) -> dict[str, object]:

@@ -30,7 +30,7 @@ class Speeds:
         images = min(settings["data"]["limit"] or TRAIN_IMAGES, TRAIN_IMAGES)
         tested = min(settings["data"]["limit"] or TEST_IMAGES, TEST_IMAGES)
         # A forward pass is a third of a step; ten crops of each test image are computed.
-        return START + (VALIDATION * settings["epochs"] * images + 10 * tested / 3) / speed
+        return START + float(VALIDATION * settings["epochs"] * images + 10 * tested / 3) / speed
 
     def note(self, settings: dict[str, Any], speed: float) -> float:
         """Remember the speed of a kind of training."""
@@ -81,5 +81,8 @@ def measured(settings: dict[str, Any]) -> float:
         engine.update(optimizer)
     if device.type == "cuda":
         torch.cuda.synchronize()
-    ranks = training.pipeline.ranks if device.type == "cpu" else 1
-    return TIMED * size * ranks / (time.perf_counter() - begun)
+        seconds = time.perf_counter() - begun
+        del engine, optimizer, batch, net, images
+        torch.cuda.empty_cache()  # for the trainings, which are other processes
+        return TIMED * size / seconds
+    return TIMED * size * training.pipeline.ranks / (time.perf_counter() - begun)

@@ -25,6 +25,12 @@ SHARED = ("eigenbasis.json", "mean.npy", "shards")
 State = Literal["running", "done", "failed", "stopped"]
 
 
+def stage_environment() -> dict[str, str]:
+    """That of a stage which runs in another folder than the repository's, outside DVC."""
+    search = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(search), "DVC_ROOT": ""}
+
+
 @dataclass
 class Job:
     """A training in ``folder``, which may have been stopped there before."""
@@ -96,7 +102,7 @@ class Job:
         return float(measured.get("images_per_second", 0.0))
 
     def _next(self) -> None:
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "ALEXNET_TRACKING": "off", "DVC_ROOT": ""}
+        environment = stage_environment() | {"ALEXNET_TRACKING": "off"}
         with (self.folder / "log.txt").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *self.steps.pop(0)],

@@ -16,7 +16,7 @@ from alexnet.files.whole import write_bytes
 from alexnet.output import say
 from workflow.recipe import applied
 from workflow.results.estimates import Speeds
-from workflow.results.job import ROOT, SHARED, Job
+from workflow.results.job import SHARED, Job, State, stage_environment
 from workflow.results.records import command_line, result_of
 from workflow.results.rows import Run
 
@@ -72,7 +72,7 @@ def prepare(plan: Plan, runs: list[Run], images: str | None) -> None:
         YAML().dump(applied(settings, source | {"machine.workers": None}), folder / "params.yaml")
         for stage in ("download", "pca", "preprocess"):
             command = [sys.executable, "-m", f"stages.{stage}"]
-            if subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False).returncode:
+            if subprocess.run(command, cwd=folder, env=stage_environment(), check=False).returncode:
                 raise UserError(f"{stage} failed in {folder}; its message is above")
 
 
@@ -81,38 +81,38 @@ def execute(plan: Plan, runs: list[Run], speeds: Speeds) -> list[str]:
     settings = {run.name: plan.settings(run) for run in runs}
     waiting = sorted(runs, key=lambda run: -speeds.seconds(settings[run.name]))
     running: list[Job] = []
-    lacking = []
+    lacking: list[str] = []
     try:
         while waiting or running:
             while waiting and len(running) < plan.jobs:
+                for job in running:
+                    speeds.note(job.settings, job.speed())
                 run = waiting.pop(0)
                 need = speeds.seconds(settings[run.name])
                 if need > plan.left():
-                    lacking.append(f"{run.name}: not started, as it takes about {need / 60:.1f} min and {plan.left() / 60:.1f} are left")
-                    continue
-                job = Job(run, plan.out / run.name, settings[run.name])
-                job.start(plan.data / str(job.settings["preprocess"]["size"]) / "data")
-                running.append(job)
-                say(f"{run.name}: started, about {need / 60:.1f} min")
-            time.sleep(PAUSE)
-            if plan.left() <= 0:
-                for job in running:
-                    job.stop()
-            for job in list(running):
-                state = job.poll()
-                if state == "running":
-                    continue
-                running.remove(job)
-                speeds.note(job.settings, job.speed())
-                if state == "done":
-                    finish(plan, job)
+                    lacking.append(f"{run.name}: not started: about {need / 60:.1f} min, and {plan.left() / 60:.1f} are left")
                 else:
-                    lacking.append(f"{job.run.name}: {state} ({job.reason()})")
-                    say(lacking[-1])
-    except KeyboardInterrupt:
+                    say(f"{run.name}: started, about {need / 60:.1f} min")
+                    running.append(begin(plan, run, settings[run.name]))
+            time.sleep(PAUSE)
+            for job in running:
+                if plan.left() <= 0:
+                    job.stop()
+            for job, state in [(job, job.poll()) for job in running]:
+                if state != "running":
+                    running.remove(job)
+                    speeds.note(job.settings, job.speed())
+                    lacking += finish(plan, job, state)
+    finally:
         _stop(running)
-        raise
     return lacking
+
+
+def begin(plan: Plan, run: Run, settings: dict[str, Any]) -> Job:
+    """Start a training in its folder."""
+    job = Job(run, plan.out / run.name, settings)
+    job.start(plan.data / str(settings["preprocess"]["size"]) / "data")
+    return job
 
 
 def _stop(running: list[Job]) -> None:
@@ -123,9 +123,13 @@ def _stop(running: list[Job]) -> None:
         time.sleep(PAUSE)
 
 
-def finish(plan: Plan, job: Job) -> None:
-    """Write the record of a training that was evaluated, and its curves."""
+def finish(plan: Plan, job: Job, state: State) -> list[str]:
+    """Write the record of a training that was evaluated, and its curves. Returns a line if it has none."""
     run = job.run
+    if state != "done":
+        line = f"{run.name}: {state} ({job.reason()})"
+        say(line)
+        return [line]
     facts = {
         "name": run.name,
         "row": run.row.id,
@@ -142,3 +146,4 @@ def finish(plan: Plan, job: Job) -> None:
     result.write(plan.out / f"{run.name}.json")
     errors = f"{result.center_error:.2%} centre crop, {result.ten_crop_error:.2%} ten crops"
     say(f"{run.name}: {errors}, {result.epochs} epochs in {result.seconds:.0f} s, {result.images_per_second:,.0f} images/s")
+    return []

@@ -1,0 +1,81 @@
+"""Run rows as DVC experiments, one after the other, and take their records into the table."""
+
+import json
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from alexnet.errors import UserError
+from alexnet.files.whole import write_bytes
+from alexnet.output import say
+from stages import paths
+from stages.command import refuse_shallow
+from stages.provenance import git
+from workflow import experiments as dvc
+from workflow.check import refuse_uncommitted
+from workflow.recipe import experiment, word
+from workflow.results.records import add, result_of
+from workflow.results.rows import FOLDER, Run
+
+
+def run_all(runs: list[Run], more: list[str], machine: str) -> list[str]:
+    """Run each as the experiment of its name, with the settings ``more`` on top; one that exists is not run again.
+
+    Returns a line for each that has no record at the end.
+    """
+    refuse_uncommitted()
+    refuse_shallow()
+    lacking = []
+    for run in runs:
+        begun = time.monotonic()
+        changes = [f"{key}={word(value)}" for key, value in run.changes.items()]
+        known = found(run)
+        if known is None:
+            try:
+                command = experiment(run.recipes, [*changes, *more], run.name, queue=False, force=False)
+            except UserError as error:
+                lacking.append(f"{run.name}: {error}")
+                continue
+            if status := subprocess.run(command, check=False).returncode:
+                lacking.append(f"{run.name}: dvc exp run ended with status {status}; its message is above")
+                continue
+            known = found(run)
+        if known is None:
+            lacking.append(f"{run.name}: DVC has stored no experiment of that name")
+            continue
+        record(run, known, machine, time.monotonic() - begun)
+    return lacking
+
+
+def found(run: Run) -> dvc.Experiment | None:
+    """The trained experiment of a run's name, if there is one."""
+    names = (known for known in dvc.experiments() if known.name == run.name and not known.in_workspace)
+    return next((known for known in names if known.trained and known.card), None)
+
+
+def record(run: Run, known: dvc.Experiment, machine: str, seconds: float) -> None:
+    """Write the record of an experiment, and its curves."""
+    outs = (paths.CARD, paths.CURVES, paths.METRICS)
+    with tempfile.TemporaryDirectory() as folder:
+        for path in outs:
+            (Path(folder) / path.parent).mkdir(exist_ok=True)
+            known.fetch(str(path), Path(folder) / path.parent)
+        card = json.loads((Path(folder) / paths.CARD).read_text(encoding="utf-8"))
+        images: int = card["data"]["images"]["train"] * card["epochs"]
+        facts: dict[str, Any] = {
+            "name": run.name,
+            "row": run.row.id,
+            "seed": run.seed,
+            "schedule": run.schedule,
+            "seconds": round(seconds, 1),
+            "images_per_second": round(images / seconds, 1),
+            "machine": machine,
+            "commit": git("rev-parse", "HEAD"),
+            "command": f"python -m workflow.results --rows {run.row.id} --{run.schedule}",
+        }
+        result = result_of(facts, Path(folder))
+        add([result])
+        write_bytes(FOLDER / f"{run.name}.csv", (Path(folder) / paths.CURVES).read_bytes())
+    say(f"{run.name}: {result.center_error:.2%} centre crop, {result.ten_crop_error:.2%} ten crops")
