@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from alexnet.config.sources import SOURCES
 from stages import paths
 from stages.provenance import git
 from workflow.recipe import applied, known, read, shipped, title
+from workflow.results.summary import TABLES as RESULTS
 
 BLOCK = re.compile(r"(<!-- ([\w-]+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 
@@ -122,6 +124,12 @@ def layer_costs() -> str:
     return _table(("Layer", "Parameters", "Forward MACs"), [*rows, ("total", *_cost(found.values()))])
 
 
+def result(name: str) -> str:
+    """What the records in docs/results say."""
+    head, rows = RESULTS[name]()
+    return _table(head, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "nets": nets,
     "sources": sources,
@@ -129,6 +137,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "net-costs": net_costs,
     "layer-costs": layer_costs,
+    **{name: partial(result, name) for name in RESULTS},
 }
 
 

@@ -9,7 +9,7 @@ from alexnet.errors import UserError
 from alexnet.output import complain, flush, say
 from stages.command import yaml
 from stages.provenance import git
-from workflow.results.estimates import Speeds
+from workflow.results.estimates import Speeds, write_estimates
 from workflow.results.plain import Plan, execute, prepare
 from workflow.results.records import gather, read_all
 from workflow.results.rows import Run, Schedule, chosen
@@ -87,7 +87,10 @@ def with_dvc(runs: list[Run], arguments: argparse.Namespace) -> int:
 
     known, speeds = read_all(), Speeds()
     runs = [run for run in runs if run.name not in known]
-    show({run.name: speeds.seconds(run.settings(overrides(arguments.set_param))) for run in runs})
+    needed = {run.name: speeds.seconds(run.settings(overrides(arguments.set_param))) for run in runs}
+    show(needed)
+    if arguments.list:
+        write_estimates(needed)
     return 0 if arguments.list else farewell(run_all(runs, arguments.set_param, machine(jobs=1)))
 
 

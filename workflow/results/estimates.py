@@ -1,10 +1,12 @@
 """How long a training will take on this machine, from a few timed steps."""
 
+import csv
 import time
 from pathlib import Path
 from typing import Any
 
-from alexnet.files.whole import read_json, write_json
+from alexnet.files.whole import read_json, write_json, write_text
+from workflow.results.rows import FOLDER
 
 START, TEST_IMAGES = 25.0, 10_000
 """Seconds to start both processes; images of CIFAR-10 that are tested."""
@@ -14,6 +16,22 @@ VALIDATION = 1.06
 """The share of an epoch's time that its validation adds."""
 WARM, TIMED = 2, 3
 """Steps before the timed ones, and these."""
+ESTIMATES = "estimates.csv"
+"""Minutes of each training on one machine, in the folder of the table."""
+
+
+def read_estimates(path: Path = FOLDER / ESTIMATES) -> dict[str, float]:
+    """Minutes of each training on two CPU cores, by its name."""
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["name"]: float(row["minutes"]) for row in csv.DictReader(file)}
+
+
+def write_estimates(seconds: dict[str, float], path: Path = FOLDER / ESTIMATES) -> None:
+    """Put estimates into the file, in place of those of the same name."""
+    minutes = read_estimates(path) | {name: round(needed / 60, 1) for name, needed in seconds.items()}
+    write_text(path, "".join(["name,minutes\n", *(f"{name},{minutes[name]}\n" for name in sorted(minutes))]))
 
 
 class Speeds:

@@ -1,0 +1,159 @@
+"""What the records say of the claims: figures derived from them, and the tables of docs/results.md."""
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+
+from workflow.results.estimates import read_estimates
+from workflow.results.records import Result, read_all
+from workflow.results.rows import FOLDER, Row, Run, Schedule, rows
+
+GOAL = 0.25
+"""The training error of figure 1."""
+SCHEDULES: tuple[Schedule, ...] = ("full", "short")
+MILESTONES = {0.26: "80 seconds", 0.18: "20 minutes", 0.13: "25 minutes", 0.11: "75 minutes"}
+"""Test errors, and the time that cuda-convnet took on a GPU of 2011."""
+Records = dict[str, Result]
+Table = tuple[Sequence[str], list[Sequence[str]]]
+"""The head and the rows."""
+
+
+def of_row(records: Records, row: Row) -> list[Result]:
+    """The records of a row, those of the full schedule if there are any."""
+    found = ([result for result in records.values() if (result.row, result.schedule) == (row.id, name)] for name in SCHEDULES)
+    return next((results for results in found if results), [])
+
+
+def epochs_to(result: Result, error: float, column: str = "train_top1_error", folder: Path = FOLDER) -> float | None:
+    """Epochs until ``column`` of the curves is at most ``error``, between two by a straight line; None if it never is."""
+    with (folder / f"{result.name}.csv").open(newline="", encoding="utf-8") as file:
+        errors = [float(row[column]) for row in csv.DictReader(file)]
+    for epoch, now in enumerate(errors, 1):
+        if now <= error:
+            before = errors[epoch - 2] if epoch > 1 else now
+            return epoch - ((error - now) / (before - now) if before > now else 0)
+    return None
+
+
+def fastest(records: Records, beginning: str) -> Result | None:
+    """Of the rows whose id begins so, the training that reaches ``GOAL`` first; else the one that comes nearest."""
+    found = [result for row in rows() if row.id.startswith(beginning) for result in of_row(records, row)]
+    return min(found, key=lambda result: (epochs_to(result, GOAL) or float("inf"), result.train_error), default=None)
+
+
+def figure_1() -> Table:
+    """Epochs to 25 % training error of each rate, and the ratio of the fastest ones."""
+    records, lines = read_all(), list[Sequence[str]]()
+    for row in _of("figure-1"):
+        for result in of_row(records, row)[:1]:
+            reached = epochs_to(result, GOAL)
+            lines.append((row.what, f"{reached:.1f}" if reached else "not reached", f"{result.train_error:.1%}", *_run(result)))
+        if not of_row(records, row):
+            lines.append((row.what, *_missing(row), "–"))
+    relu, tanh = (fastest(records, f"figure-1-{name}") for name in ("relu", "tanh"))
+    if relu and tanh and (fast := epochs_to(relu, GOAL)) and (slow := epochs_to(tanh, GOAL)):
+        lines.append(("**tanh / ReLU**, each at its fastest rate", f"**{slow / fast:.1f}** (the paper: 6)", "", "", "", ""))
+    head = ("Net", f"Epochs to {GOAL:.0%} training error", "Training error at the end", "Epochs", "Time", "Machine")
+    return head, lines
+
+
+def errors(claim: str) -> Table:
+    """Test errors of a claim's rows beside the published ones."""
+    records, lines = read_all(), list[Sequence[str]]()
+    for row in _of(claim):
+        found = of_row(records, row)
+        if found:
+            center, ten = (_spread(found, crops) for crops in (_center, _ten))
+            lines.append((row.what, row.published or "–", center, ten, *_run(*found)))
+        else:
+            lines.append((row.what, row.published or "–", *_missing(row), "–"))
+    return ("Row", "Published", "Centre crop", "Ten crops", "Epochs", "Time", "Machine"), lines
+
+
+def ablations() -> Table:
+    """What the error of ten crops gains from each feature, by its ablation; and from ten crops."""
+    records = read_all()
+    base, *others = _of("ablations")
+    lines: list[Sequence[str]] = []
+    for row in others:
+        without, whole = of_row(records, row), of_row(records, base)
+        gain = _gain(without, whole) if without and whole else "not run yet"
+        lines.append((row.what, row.published or "–", gain))
+    whole = of_row(records, base)
+    crops = (
+        f"{100 * mean(result.center_error - result.ten_crop_error for result in whole):+.2f} points" if whole else "not run yet"
+    )
+    lines.append(("the centre crop alone", "1.5 points", crops))
+    return ("Without it", "The error grows in the paper by", "Here by"), lines
+
+
+def times() -> Table:
+    """Minutes until the validation error is down to cuda-convnet's, by the quickest row on each machine."""
+    records, lines = read_all(), list[Sequence[str]]()
+    for machine in sorted({result.machine for result in records.values()}):
+        for error, published in MILESTONES.items():
+            reached = [
+                (epochs * result.images / result.images_per_second / 60, result.row)
+                for result in records.values()
+                if result.machine == machine and (epochs := epochs_to(result, error, "val_top1_error")) is not None
+            ]
+            minutes, row = min(reached, default=(None, ""))
+            here = f"{minutes:.1f} min, `{row}`" if minutes is not None else "not reached"
+            lines.append((f"{error:.0%}", published, here, machine))
+    return ("Error", "cuda-convnet, 2011", "Here", "Machine"), lines
+
+
+TABLES: dict[str, Callable[[], Table]] = {
+    "results-figure-1": figure_1,
+    "results-ablations": lambda: errors("ablations"),
+    "results-gains": ablations,
+    "results-footnote": lambda: errors("footnote"),
+    "results-re-implementations": lambda: errors("re-implementations"),
+    "results-times": times,
+}
+"""By the names that docs/results.md gives them."""
+
+
+def _of(claim: str) -> list[Row]:
+    return [row for row in rows() if row.claim == claim]
+
+
+def _run(*found: Result) -> tuple[str, str, str]:
+    """Epochs, time and machine."""
+    first = found[0]
+    epochs = f"{first.epochs}{', shortened' if first.schedule == 'short' else ''}"
+    return epochs, f"{mean(result.seconds for result in found) / 60:.1f} min", first.machine
+
+
+def _missing(row: Row) -> Iterator[str]:
+    """That there is no record, and how long it would take."""
+    known = read_estimates()
+    told = [
+        f"{known[name]:.0f} min {schedule}" for schedule in SCHEDULES if (name := Run(row, row.seeds[0], schedule).name) in known
+    ]
+    yield from ("not run yet", "–", "–", f"about {', '.join(told)}" if told else "–")
+
+
+def _center(result: Result) -> float:
+    return result.center_error
+
+
+def _ten(result: Result) -> float:
+    return result.ten_crop_error
+
+
+def _spread(found: list[Result], figure: Callable[[Result], float]) -> str:
+    """A figure in percent; the mean and the standard deviation if there are several seeds."""
+    values = [100 * figure(result) for result in found]
+    return f"{mean(values):.2f} %" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+
+
+def _gain(without: list[Result], whole: list[Result]) -> str:
+    """By how much the ten crops' error is larger without a feature: the means' difference, and its standard error."""
+    one, other = ([100 * result.ten_crop_error for result in found] for found in (without, whole))
+    difference = f"{mean(one) - mean(other):+.2f}"
+    if min(len(one), len(other)) < 2:
+        return f"{difference} points"
+    error = (stdev(one) ** 2 / len(one) + stdev(other) ** 2 / len(other)) ** 0.5
+    return f"{difference} ± {error:.2f} points"
