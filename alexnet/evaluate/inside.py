@@ -1,4 +1,4 @@
-"""Inside the net: what each layer costs and passes on, and the maps of one image behind every convolution."""
+"""Inside the net: what each layer costs and passes on, and the maps of one image."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from alexnet.evaluate.evaluation import Runner
 from alexnet.evaluate.features import centre
@@ -25,18 +25,18 @@ def look_inside(net: Network, image: Tensor, crop_size: int) -> tuple[list[dict[
 
     Returns the layers with weights, each with ``name``, ``parameters``, ``macs`` (see ``alexnet.models.costs``),
     ``input_values``, the numbers that cross a pipeline's cut before it, and ``output``, the shape of what comes out; and by
-    convolution its maps (maps, height, width) behind the activation.
+    layer with weights that has maps, these (maps, height, width) behind the activation.
     """
     found = costs(net, crop_size)
     net.eval()  # ``costs`` leaves the layers in training mode
-    layers, maps, values, convolution = [], {}, image, ""
+    layers, maps, values, with_maps = [], {}, image, ""
     for name, layer in net.named_children():
         entering, values = values.numel(), Network([(name, layer)])(values)
         if name in found:
             layers.append({"name": name, **asdict(found[name]), "input_values": entering, "output": list(values.shape[1:])})
-            convolution = name if isinstance(layer, nn.Conv2d) else ""
-        elif convolution and isinstance(layer, tuple(ACTIVATIONS.values())):
-            maps[convolution] = values[0].cpu().contiguous().numpy()
+            with_maps = name if values.ndim == 4 else ""
+        elif with_maps and isinstance(layer, tuple(ACTIVATIONS.values())):
+            maps[with_maps] = values[0].cpu().contiguous().numpy()
     return layers, maps
 
 

@@ -38,6 +38,7 @@ SHEETS = [
     Sheet("alexnet-owt", {}, "torchvision's AlexNet", "64 kernels of conv1, 11×11×3", (8, 8), 1),
     Sheet("alexnet-32", {}, "AlexNet-32", "48 kernels of conv1, 5×5×3", (6, 8), 2),
     Sheet("cifar-four-layer", {}, "Four-layer net", "32 kernels of conv1, 5×5×3", (4, 8), 1),
+    Sheet("cifar-conv-local", {}, "Locally connected net", "64 kernels of conv1, 5×5×3", (8, 8), 1),
 ]
 
 
@@ -47,9 +48,12 @@ Drawn = dict[str, str | bytes]
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
     """The pictures of a run, for tests of words alone."""
-    root = tmp_path_factory.mktemp("drawn")
-    write_run(root)
-    return drawings.draw(read(root))
+    drawn: Drawn = {}
+    for model in ("cifar-conv-local", "alexnet"):  # the other nets have no layers that neither of them has
+        root = tmp_path_factory.mktemp(model)
+        write_run(root, model)
+        drawn |= drawings.draw(read(root))
+    return drawn
 
 
 def texts(root: Path, drawn: Drawn, model: str = "alexnet", **changes: Any) -> tuple[str, str]:
