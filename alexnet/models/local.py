@@ -28,7 +28,7 @@ class LocallyConnected2d(nn.Module):
 def locally_connected(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """What ``LocallyConnected2d`` computes: one product of matrices for each place, of all images."""
     products = torch.baddbmm(bias.flatten(0, 1)[:, None], patches(input, weight), matrices(weight).mT)
-    maps = products.permute(1, 2, 0).reshape(len(input), bias.shape[2], *input.shape[2:])
+    maps = products.permute(1, 2, 0).reshape(input.shape[0], bias.shape[2], *input.shape[2:])
     return maps.contiguous(memory_format=torch.channels_last)
 
 

@@ -41,6 +41,7 @@ def hooked(net: Network, image: Tensor) -> dict[str, Tensor]:
     [
         ("alexnet-32", "relu", {"conv1": "relu1", "conv2": "relu2", "conv3": "relu3", "conv4": "relu4", "conv5": "relu5"}),
         ("cifar-four-layer", "tanh", {"conv1": "tanh1", "conv2": "tanh2", "conv3": "tanh3"}),
+        ("cifar-conv-local", "relu", {"conv1": "relu1", "conv2": "relu2", "local3": "relu3", "local4": "relu4"}),
     ],
 )
 def test_maps_are_what_the_activations_put_out(model: str, activation: str, maps: dict[str, str]) -> None:

@@ -67,7 +67,21 @@ ONE_WEIRD_TRICK: Geometry = {
 FOUR_LAYER: Geometry = {"conv1": (3, 32, 5, 32, 1), "conv2": (32, 32, 5, 16, 1), "conv3": (32, 64, 5, 8, 1), "fc4": (1024, 10)}
 
 
+# Of a locally connected layer: maps in and out, side of the kernel, of the maps that come out.
+CONV_LOCAL: Geometry = {
+    "conv1": (3, 64, 5, 24, 1),
+    "conv2": (64, 64, 5, 12, 1),
+    "local3": (64, 32, 3, 6),
+    "local4": (32, 32, 3, 6),
+    "fc5": (1152, 10),
+}
+
+
 def cost(shape: tuple[int, ...]) -> Cost:
+    if len(shape) == 4:
+        maps_in, maps_out, kernel, side = shape
+        products = maps_out * maps_in * kernel**2 * side**2
+        return Cost(products + maps_out * side**2, products)
     if len(shape) == 2:
         inputs, outputs = shape
         return Cost(inputs * outputs + outputs, inputs * outputs)
@@ -92,6 +106,7 @@ def test_the_papers_net_costs_what_the_papers_numbers_give(crop: int) -> None:
         ("alexnet-32", 10, 28, {"crop_size": 28}, small(28, 13, 6, 2)),
         ("alexnet-32", 10, 32, {"crop_size": 32, "pool": "plain"}, small(32, 16, 8, 4)),
         ("cifar-four-layer", 10, 32, {}, FOUR_LAYER),
+        ("cifar-conv-local", 10, 24, {}, CONV_LOCAL),
     ],
 )
 def test_every_net_costs_what_its_geometry_gives(

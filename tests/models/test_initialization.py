@@ -79,6 +79,29 @@ def test_biases_are_those_of_their_init(named: tuple[str, Network]) -> None:
             assert set(values) == {float(init in ("paper", "code") and layer in ONES)}, layer
 
 
+def test_locally_connected_layers_are_drawn_place_by_place() -> None:
+    """Each place as a convolution: of the fan of one place, and no two alike."""
+    for init, deviation in (("cifar-code", 0.04), ("kaiming", math.sqrt(2 / 576)), ("torch", 1 / math.sqrt(3 * 576))):
+        net = meta_net("cifar-conv-local")
+        initialize(net, init, seed=5)
+        weight = net.get_parameter("local3.weight").detach()
+        assert weight.std().item() == pytest.approx(deviation, rel=0.01)
+        assert not torch.equal(weight[0, 0], weight[0, 1])
+    initialize(net, "cifar-code", seed=5)
+    deviations = {name: net.get_parameter(f"{name}.weight").std().item() for name in net.weighted}
+    expected = {"conv1": 0.0001, "conv2": 0.01, "local3": 0.04, "local4": 0.04, "fc5": 0.01}
+    assert deviations == pytest.approx(expected, rel=0.05)
+    assert not any(net.get_parameter(f"{name}.bias").any() for name in net.weighted)
+
+
+def test_biases_are_one_in_the_layers_that_are_named_and_zero_elsewhere() -> None:
+    net = meta_net("alexnet-32")
+    initialize(net, "paper", seed=5, bias_ones=["conv1", "fc7"])
+    assert {name: set(net.get_parameter(f"{name}.bias").tolist()) for name in net.weighted} == {
+        name: {float(name in ("conv1", "fc7"))} for name in net.weighted
+    }
+
+
 def test_a_slice_gets_the_weights_of_the_whole_net() -> None:
     whole, half = net_with("paper"), meta_net("alexnet-32", crop_size=32, towers=2)[8:]
     initialize(half, "paper", seed=5)

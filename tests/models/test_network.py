@@ -33,7 +33,10 @@ def layers(net: nn.Module) -> dict[str, str]:
         ("alexnet-simplified", 10, {}, 46_787_978),
         ("alexnet-owt", 1000, {}, 61_100_840),
         ("alexnet-32", 10, {"crop_size": 32}, 2_819_274),
+        ("alexnet-grouped", 1000, {}, 60_965_224 - 384 * 128 * 9),
         ("cifar-four-layer", 10, {}, 89_578),
+        # conv1, conv2, and at each of 6 x 6 places local3 and local4, fc5.
+        ("cifar-conv-local", 10, {}, 4_864 + 102_464 + 36 * (32 * 577 + 32 * 289) + 10 * 1_153),
     ],
 )
 def test_a_net_has_the_parameters_it_is_known_for(model: str, classes: int, changes: dict[str, Any], parameters: int) -> None:
@@ -153,6 +156,20 @@ def test_towers_meet_in_conv3_and_the_full_layers_alone(model: str, crop: int, s
 def test_every_norm_has_the_papers_constants() -> None:
     found = [layer for layer in meta_net().children() if isinstance(layer, LocalResponseNorm)]
     assert [(layer.k, layer.size, layer.alpha, layer.towers) for layer in found] == 2 * [(2.0, 5, 1e-4, 2)]
+
+
+def test_conv3_in_groups_is_all_that_the_grouped_net_changes() -> None:
+    before, after = layers(meta_net(crop_size=224, dropout="inverted")), layers(meta_net("alexnet-grouped"))
+    assert list(before) == list(after)
+    assert {name for name in before if before[name] != after[name]} == {"conv3"}
+    assert meta_net("alexnet-grouped", crop_size=227).get_parameter("conv3.weight").shape == (384, 128, 3, 3)
+
+
+def test_the_norms_of_the_locally_connected_net_are_the_authors() -> None:
+    found = [layer for layer in meta_net("cifar-conv-local", lrn="code").children() if isinstance(layer, LocalResponseNorm)]
+    assert [(layer.k, layer.size, layer.alpha, layer.towers) for layer in found] == 2 * [(1.0, 5, 0.001 / 5, 1)]
+    names = list(layers(meta_net("cifar-conv-local", lrn="code")))
+    assert names[:8] == ["conv1", "relu1", "lrn1", "pool1", "conv2", "relu2", "lrn2", "pool2"]
 
 
 def test_torchvisions_net_is_torchvisions() -> None:

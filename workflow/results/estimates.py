@@ -92,15 +92,17 @@ def measured(settings: dict[str, Any]) -> float:
     side, size = training.crop_size, training.batch_size
     images = torch.randn(size, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
     batch = Batch(images, torch.arange(size, device=device) % 10, torch.arange(size, device=device), size)
-    for step in range(WARM + TIMED):
-        if step == WARM:
-            begun = time.perf_counter()
+    seconds = []
+    for _ in range(WARM + TIMED):
+        begun = time.perf_counter()
         engine.forward_backward(batch)
         engine.update(optimizer)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - begun)
+    ranks = training.pipeline.ranks
     if device.type == "cuda":
-        torch.cuda.synchronize()
-        seconds = time.perf_counter() - begun
         del engine, optimizer, batch, net, images
         torch.cuda.empty_cache()  # for the trainings, which are other processes
-        return TIMED * size / seconds
-    return TIMED * size * training.pipeline.ranks / (time.perf_counter() - begun)
+        ranks = 1
+    return ranks * size / min(seconds[WARM:])
