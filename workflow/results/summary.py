@@ -66,7 +66,18 @@ def errors(claim: str) -> Table:
         found = of_row(records, row)
         if found:
             center, ten = (_spread(found, crops) for crops in (_center, _ten))
-            lines.append((row.what, row.published or "–", center, ten, *_run(*found)))
+            epochs, *others = _run(*found)
+            planned = Run(row, 0, "full").planned_epochs
+            lines.append(
+                (
+                    row.what,
+                    row.published or "–",
+                    center,
+                    ten,
+                    f"{epochs} of {planned}" if found[0].epochs < planned else epochs,
+                    *others,
+                )
+            )
         else:
             lines.append((row.what, row.published or "–", *_missing(row), "–"))
     return ("Row", "Published", "Centre crop", "Ten crops", "Epochs", "Time", "Machine"), lines
@@ -123,8 +134,7 @@ def _of(claim: str) -> list[Row]:
 def _run(*found: Result) -> tuple[str, str, str]:
     """Epochs, time and machine."""
     first = found[0]
-    epochs = f"{first.epochs}{', shortened' if first.schedule == 'short' else ''}"
-    return epochs, f"{mean(result.seconds for result in found) / 60:.1f} min", first.machine
+    return f"{first.epochs}", f"{mean(result.seconds for result in found) / 60:.1f} min", first.machine
 
 
 def _missing(row: Row) -> Iterator[str]:
