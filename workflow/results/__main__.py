@@ -119,7 +119,10 @@ def device() -> str:
     """``cpu``, or the name of the GPU."""
     import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    from alexnet.models.devices import computing_device
+
+    found = computing_device()
+    return torch.cuda.get_device_name(found) if found.type == "cuda" else "cpu"
 
 
 def machine(jobs: int) -> str:

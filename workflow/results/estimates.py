@@ -76,6 +76,7 @@ def measured(settings: dict[str, Any]) -> float:
     from alexnet.config.training import Training
     from alexnet.input.loader import Batch
     from alexnet.models.build import build
+    from alexnet.models.devices import computing_device
     from alexnet.models.initialization import initialize
     from alexnet.models.network import Switches
     from alexnet.models.numerics import prepare_process
@@ -83,7 +84,7 @@ def measured(settings: dict[str, Any]) -> float:
     from alexnet.train.optimizers import build_optimizer
 
     training = Training.read(settings)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = computing_device()
     prepare_process(training.threads)
     net = build(training.model, 10, Switches.of(settings))
     initialize(net, training.init, training.seed)

@@ -1,6 +1,5 @@
 """Run rows as DVC experiments, one after the other, and take their records into the table."""
 
-import json
 import subprocess
 import tempfile
 import time
@@ -45,7 +44,18 @@ def run_all(runs: list[Run], more: list[str], machine: str) -> list[str]:
         if known is None:
             lacking.append(f"{run.name}: DVC has stored no experiment of that name")
             continue
-        record(run, known, machine, time.monotonic() - begun)
+        given = "".join(f" -S {setting}" for setting in more)
+        facts = {
+            "name": run.name,
+            "row": run.row.id,
+            "seed": run.seed,
+            "schedule": run.schedule,
+            "seconds": round(time.monotonic() - begun, 1),
+            "machine": machine,
+            "commit": git("rev-parse", "HEAD"),
+            "command": f"python -m workflow.results --rows {run.row.id} --{run.schedule}{given}",
+        }
+        record(known, facts)
     return lacking
 
 
@@ -55,27 +65,14 @@ def found(run: Run) -> dvc.Experiment | None:
     return next((known for known in names if known.trained and known.card), None)
 
 
-def record(run: Run, known: dvc.Experiment, machine: str, seconds: float) -> None:
+def record(known: dvc.Experiment, facts: dict[str, Any]) -> None:
     """Write the record of an experiment, and its curves."""
-    outs = (paths.CARD, paths.CURVES, paths.METRICS)
     with tempfile.TemporaryDirectory() as folder:
-        for path in outs:
+        for path in (paths.CARD, paths.CURVES, paths.METRICS):
             (Path(folder) / path.parent).mkdir(exist_ok=True)
             known.fetch(str(path), Path(folder) / path.parent)
-        card = json.loads((Path(folder) / paths.CARD).read_text(encoding="utf-8"))
-        images: int = card["data"]["images"]["train"] * card["epochs"]
-        facts: dict[str, Any] = {
-            "name": run.name,
-            "row": run.row.id,
-            "seed": run.seed,
-            "schedule": run.schedule,
-            "seconds": round(seconds, 1),
-            "images_per_second": round(images / seconds, 1),
-            "machine": machine,
-            "commit": git("rev-parse", "HEAD"),
-            "command": f"python -m workflow.results --rows {run.row.id} --{run.schedule}",
-        }
-        result = result_of(facts, Path(folder))
+        images = known.card["data"]["images"]["train"] * known.card["epochs"]
+        result = result_of(facts | {"images_per_second": round(images / facts["seconds"], 1)}, Path(folder))
         add([result])
-        write_bytes(FOLDER / f"{run.name}.csv", (Path(folder) / paths.CURVES).read_bytes())
-    say(f"{run.name}: {result.center_error:.2%} centre crop, {result.ten_crop_error:.2%} ten crops")
+        write_bytes(FOLDER / f"{result.name}.csv", (Path(folder) / paths.CURVES).read_bytes())
+    say(f"{result.name}: {result.center_error:.2%} centre crop, {result.ten_crop_error:.2%} ten crops")

@@ -37,9 +37,9 @@ class Result(Record):
     ten_crop_error: float
     """Top-1 of the test images, ten crops."""
     seconds: float
-    """Of the whole training process."""
+    """Of the training's processes; of an experiment, of all its stages."""
     images_per_second: float
-    """While it trained, validation included."""
+    """While it trained, validation included; of an experiment, over all its stages."""
     precision: str
     machine: str
     commit: str

@@ -65,6 +65,14 @@ class Run:
         """The settings on top of the recipes, by dotted names."""
         return {**self.row.settings, **getattr(self.row, self.schedule), "seed": self.seed}
 
+    @property
+    def planned_epochs(self) -> int:
+        """Those of the recipe as it stands."""
+        merged = shipped()
+        for recipe in self.recipes:
+            merged = applied(merged, read(recipe))
+        return int(merged["epochs"])
+
     def settings(self, more: dict[str, Any]) -> dict[str, Any]:
         """All of params.yaml, with ``more`` on top. Raises ``UserError`` if there is no such recipe."""
         merged: dict[str, Any] = {}

@@ -1,0 +1,153 @@
+"""The rows of docs/results.md: each trains, plainly too, and the tables say what the records say."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from alexnet.config.check import check
+from alexnet.errors import UserError
+from alexnet.files.whole import read_json, sha256_of
+from workflow.results import summary
+from workflow.results.estimates import Speeds, kind, measured
+from workflow.results.plain import Plan, execute, prepare
+from workflow.results.records import Result, add, gather, read_all
+from workflow.results.rows import Row, Run, chosen, rows
+
+WITHOUT = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("dvc", "mlflow", "sqlalchemy"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+
+
+@pytest.mark.parametrize("schedule", ["short", "full"])
+def test_every_row_has_settings_that_fit_and_a_name_of_its_own(schedule: Any) -> None:
+    runs = chosen([], schedule)
+    for run in runs:
+        check(run.settings({"pipeline.ranks": 1}))
+    assert len({run.name for run in runs}) == len(runs) >= 30
+    assert {row.claim for row in rows()} == {"figure-1", "ablations", "footnote", "re-implementations"}
+    with pytest.raises(UserError, match="there is no row conv-lokal; did you mean conv-local"):
+        chosen(["conv-lokal"], schedule)
+
+
+def test_rows_run_side_by_side_without_dvc_and_mlflow_and_one_that_fails_stops_no_other(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without/sitecustomize.py").write_text(WITHOUT)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "without"))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/32").symlink_to(tiny)
+    good = Row(id="good", claim="none", what="it learns", recipe="cifar-conv-local", full={"lr": 0.002})
+    bad = Row(id="bad", claim="none", what="it diverges", recipe="cifar10-32", full={"lr": 1e9})
+    more = {"epochs": 2, "batch_size": 8, "lr_milestones": [1], "threads": 1}
+    plan = Plan(tmp_path / "data", tmp_path / "out", jobs=2, commit="abc", machine="here", more=more)
+    runs = [Run(bad, 0, "full"), Run(good, 0, "full")]
+    speeds = Speeds()
+    speeds.known = {kind(plan.settings(run)): 1000.0 for run in runs}
+    prepare(plan, runs, images=None)  # there is nothing to do
+    lacking = execute(plan, runs, speeds)
+    assert len(lacking) == 1 and lacking[0].startswith("bad: failed (error: the loss is ")
+    record, folder = Result.read(tmp_path / "out/good.json"), tmp_path / "out/good"
+    metrics = read_json(folder / "reports/metrics.json")
+    assert (record.center_error, record.ten_crop_error) == tuple(metrics[crops]["top1_error"] for crops in ("center", "ten_crop"))
+    assert record.sha256 == sha256_of(folder / "models/alexnet.safetensors")
+    assert (tmp_path / "out/good.csv").read_bytes() == (folder / "reports/train.csv").read_bytes()
+    assert (record.epochs, record.images, record.commit, record.machine) == (2, 20, "abc", "here")
+    assert record.seconds > 0 and record.images_per_second > 0
+    assert "this run is not tracked" in (folder / "log.txt").read_text()
+    assert not (folder / ".unsent").exists() and not (folder / ".checkpoints").exists()
+
+    (tmp_path / "table").mkdir()
+    assert gather(tmp_path / "out", tmp_path / "table") == ["good"]
+    assert read_all(tmp_path / "table") == {"good": record}
+
+
+def test_nothing_is_started_that_would_not_end_in_time(tmp_path: Path) -> None:
+    run = chosen(["conv-local"], "full")[0]
+    plan = Plan(tmp_path, tmp_path / "out", minutes=1, begun=time.monotonic())
+    speeds = Speeds()
+    speeds.known = {kind(plan.settings(run)): 1000.0}
+    (said,) = execute(plan, [run], speeds)
+    assert said.startswith("conv-local: not started: about ")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UserError, match="32/data has no prepared images; name a folder of images with --images"):
+        prepare(plan, [run], images=None)
+
+
+def test_an_estimate_grows_with_the_epochs_and_is_kept_for_its_kind(tmp_path: Path) -> None:
+    settings = chosen(["figure-1-relu-0.001"], "full")[0].settings({"pipeline.ranks": 1, "batch_size": 8})
+    assert measured(settings) > 0
+    speeds = Speeds(tmp_path / "speeds.json")
+    speeds.note(settings, 500.0)
+    again = Speeds(tmp_path / "speeds.json")
+    longer = again.seconds(settings | {"epochs": settings["epochs"] + 10}) - again.seconds(settings)
+    assert longer == pytest.approx(10 * 45_000 / 500, rel=0.1)
+
+
+def result(name: str, errors: list[float], folder: Path, **changes: Any) -> Result:
+    """A record with its curves in ``folder``."""
+    columns = {"epoch": range(1, len(errors) + 1), "train_top1_error": errors, "val_top1_error": errors}
+    pd.DataFrame(columns).to_csv(folder / f"{name}.csv", index=False)
+    facts: dict[str, Any] = {"name": name, "row": name, "seed": 0, "schedule": "full", "epoch": len(errors), "images": 45_000}
+    facts |= {"epochs": len(errors), "train_error": errors[-1], "val_error": errors[-1], "center_error": 0.3}
+    facts |= {"ten_crop_error": 0.28, "seconds": 90.0, "images_per_second": 1500.0, "precision": "float32"}
+    return Result(**facts | {"machine": "a machine", "commit": "abc", "sha256": "0f", "command": "make"} | changes)
+
+
+@pytest.fixture
+def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of records, which the tables are made of."""
+    found = [
+        result("figure-1-relu-0.001", [0.6, 0.4, 0.2], tmp_path),
+        result("figure-1-relu-0.002", [0.5, 0.4, 0.3], tmp_path),
+        result("figure-1-tanh-0.001", [*(0.6 for _ in range(14)), 0.2], tmp_path),
+        *(
+            result(f"cifar10-32-seed{seed}", [0.3], tmp_path, row="cifar10-32", seed=seed, ten_crop_error=0.2 + seed / 100)
+            for seed in range(3)
+        ),
+        *(
+            result(f"no-lrn-seed{seed}", [0.3], tmp_path, row="no-lrn", seed=seed, ten_crop_error=0.22 + seed / 100)
+            for seed in range(3)
+        ),
+    ]
+    add(found, tmp_path)
+    monkeypatch.setattr(summary, "FOLDER", tmp_path)
+    monkeypatch.setattr(summary, "read_all", lambda: read_all(tmp_path))
+    return tmp_path
+
+
+def test_the_epochs_to_an_error_lie_on_the_line_between_two_epochs(records: Path) -> None:
+    found = read_all(records)
+    assert summary.epochs_to(found["figure-1-relu-0.001"], 0.25) == pytest.approx(2.75)
+    assert summary.epochs_to(found["figure-1-relu-0.002"], 0.25) is None
+    assert summary.epochs_to(found["figure-1-tanh-0.001"], 0.25) == pytest.approx(14.875)
+
+
+def test_the_tables_have_what_the_records_say_and_name_what_was_not_run(records: Path) -> None:
+    tables = {name: {line[0]: line[1:] for line in make()[1]} for name, make in summary.TABLES.items()}
+    assert all(len(head) == len(line) for head, lines in (make() for make in summary.TABLES.values()) for line in lines)
+    assert tables["results-figure-1"]["ReLU, rate 0.001"][0] == "2.8"
+    assert tables["results-figure-1"]["ReLU, rate 0.002"][0] == "not reached"
+    ratio = next(cells[0] for name, cells in tables["results-figure-1"].items() if name.startswith("**tanh / ReLU"))
+    assert ratio.startswith(f"**{14.875 / 2.75:.1f}**")
+    assert tables["results-gains"]["no local response normalisation"][-1] == f"+2.00 ± {(2 / 3) ** 0.5:.2f} points"
+    assert tables["results-gains"]["no dropout"][-1] == "not run yet"
+    assert tables["results-ablations"]["all features"][2] == "21.00 % ± 1.00"
+    assert "not run yet" in tables["results-footnote"]["with local response normalisation"]
+    assert tables["results-times"]["26 %"][1].startswith(f"{2.7 * 45_000 / 1500 / 60:.1f} min, `figure-1-relu-0.001`")
+    assert tables["results-times"]["11 %"][1] == "not reached"
+
+
+def test_a_record_is_replaced_by_one_of_the_same_name(records: Path) -> None:
+    again = result("no-lrn-seed0", [0.1], records, row="no-lrn")
+    before = read_all(records)
+    add([again], records)
+    assert read_all(records) == before | {"no-lrn-seed0": again}
