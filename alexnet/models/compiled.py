@@ -11,14 +11,14 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
-Function = TypeVar("Function", bound=Callable[..., Tensor])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled_on_gpu(function: Function) -> Function:
     """``function`` of tensors, the first of which says the device; compiled on a GPU, if ``compiler_works``."""
 
     @wraps(function)
-    def call(tensor: Tensor, *others: Any) -> Tensor:
+    def call(tensor: Tensor, *others: Any) -> Any:
         return _compiled(function)(tensor, *others) if tensor.is_cuda and compiler_works() else function(tensor, *others)
 
     return cast(Function, call)
@@ -34,8 +34,8 @@ def compiler_works() -> bool:
 
 
 @cache
-def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     # A pool of processes would be started for a handful of kernels.
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
-    # What is read more than a few times would be written to memory first.
-    return torch.compile(function, options={"realize_reads_threshold": 100, "realize_opcount_threshold": 1000})
+    # What is read more than four times would be written to memory first.
+    return torch.compile(function, options={"realize_reads_threshold": 8})

@@ -76,30 +76,31 @@ class _NormOnGpu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, maps, norm):  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(maps)
+        normalized, root = _normalize(maps, norm.towers, norm.size // 2, norm.alpha, norm.k)
+        ctx.save_for_backward(maps, root)
         ctx.norm = norm
         ctx.set_materialize_grads(False)
-        return _normalize(maps, norm.towers, norm.size // 2, norm.alpha, norm.k)
+        return normalized
 
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         if gradient is None:
             return None, None
-        (maps,), norm = ctx.saved_tensors, ctx.norm
-        return _normalize_backward(gradient, maps, norm.towers, norm.size // 2, norm.alpha, norm.k), None
+        (maps, root), norm = ctx.saved_tensors, ctx.norm
+        return _normalize_backward(gradient, maps, root, norm.towers, norm.size // 2, norm.alpha), None
 
 
 @compiled_on_gpu
-def _normalize(maps: Tensor, towers: int, reach: int, alpha: float, k: float) -> Tensor:
+def _normalize(maps: Tensor, towers: int, reach: int, alpha: float, k: float) -> tuple[Tensor, Tensor]:
+    """What ``LocalResponseNorm`` gives, and s^-1/2."""
     values = _by_tower(maps, towers)
     root = (k + alpha * _neighbours(values * values, reach)).rsqrt()
-    return _as_maps(values * root * root.sqrt(), maps)
+    return _as_maps(values * root * root.sqrt(), maps), _as_maps(root, maps)
 
 
 @compiled_on_gpu
-def _normalize_backward(gradient: Tensor, maps: Tensor, towers: int, reach: int, alpha: float, k: float) -> Tensor:
-    values = _by_tower(maps, towers)
-    root = (k + alpha * _neighbours(values * values, reach)).rsqrt()
+def _normalize_backward(gradient: Tensor, maps: Tensor, root_maps: Tensor, towers: int, reach: int, alpha: float) -> Tensor:
+    values, root = _by_tower(maps, towers), _by_tower(root_maps, towers)
     direct = _by_tower(gradient, towers) * root * root.sqrt()
     around = _neighbours(direct * values * root * root, reach)
     return _as_maps(direct - 1.5 * alpha * values * around, maps)
