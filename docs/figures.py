@@ -39,7 +39,8 @@ def figure_1(records: dict[str, Result]) -> str | None:
             assert result is not None
             errors = [100 * value for value in curve(result, "train_top1_error")]
             reached = epochs_to(result, GOAL)
-            label = f"{activation}: 25 % {'not reached' if reached is None else f'after {reached:.1f} epochs'}"
+            name = {"relu": "ReLU"}.get(activation, activation)
+            label = f"{name}: 25 % {'not reached' if reached is None else f'after {reached:.1f} epochs'}"
             axes.plot(range(1, len(errors) + 1), errors, color=color, linestyle=dash, label=label)
         axes.axhline(100 * GOAL, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
         axes.set(xlabel="epoch", ylim=(0, 80))

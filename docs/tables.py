@@ -20,6 +20,7 @@ from alexnet.config.sources import SOURCES
 from stages import paths
 from stages.provenance import git
 from workflow.recipe import applied, known, read, shipped, title
+from workflow.results.rows import FOLDER
 from workflow.results.summary import TABLES as RESULTS
 
 BLOCK = re.compile(r"(<!-- ([\w-]+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
@@ -125,9 +126,10 @@ def layer_costs() -> str:
 
 
 def result(name: str) -> str:
-    """What the records in docs/results say."""
-    head, rows = RESULTS[name]()
-    return _table(head, rows)
+    """What the records in docs/results say, with the figure that is drawn of it."""
+    picture = FOLDER / f"{name.removeprefix('results-')}.svg"
+    image = f"\n![The same as a figure]({FOLDER.name}/{picture.name})\n" if picture.exists() else ""
+    return _table(*RESULTS[name]()) + image
 
 
 TABLES: dict[str, Callable[[], str]] = {

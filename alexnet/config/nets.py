@@ -41,7 +41,7 @@ NETS = {
     ),
     "alexnet-grouped": NetSpec(
         "AlexNet with conv3 in groups", "The net of Krizhevsky, Sutskever and Hinton (2012), but with groups in conv3 too",
-        crops=(227, 224), cuts=("conv3", "fc6"), switches=SWITCHES, recipe="tensorflow-v100", parameters=60_522_856,
+        crops=(227, 224), cuts=BETWEEN_TOWERS, switches=SWITCHES, recipe="tensorflow-v100", parameters=60_522_856,
     ),
     "alexnet-simplified": NetSpec(
         "Simplified AlexNet", "The net of Krizhevsky, Sutskever and Hinton (2012) in one tower, its first maps of 54×54",

@@ -53,6 +53,17 @@ def begun(store: Store, name: str) -> BackgroundRun:
     return run
 
 
+def test_a_store_that_is_off_gets_nothing_and_one_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ALEXNET_TRACKING", "off")
+    with BackgroundRun(Store(tmp_path), "off", resume={"name": "off"}, machine=True) as run:
+        run.params({"lr": 0.01})
+        run.metrics({"train_loss": 2.0}, step=1)
+    assert capfd.readouterr().err == "note: ALEXNET_TRACKING is off: this run is not tracked\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_run_has_what_it_was_given_and_ends_finished(store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "model.bin").write_bytes(b"model")
     with BackgroundRun(store, "whole", machine=True) as run:

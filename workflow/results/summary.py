@@ -48,14 +48,20 @@ def figure_1() -> Table:
         for result in of_row(records, row)[:1]:
             reached = epochs_to(result, GOAL)
             lines.append(
-                (row.what, f"{reached:.1f}" if reached else "not reached", f"{100 * result.train_error:.1f} %", *_run(result))
+                (
+                    row.what,
+                    _id(row),
+                    f"{reached:.1f}" if reached else "not reached",
+                    f"{100 * result.train_error:.1f} %",
+                    *_run(result),
+                )
             )
         if not of_row(records, row):
-            lines.append((row.what, *_missing(row), "–"))
+            lines.append((row.what, _id(row), *_missing(row), "–"))
     relu, tanh = (fastest(records, f"figure-1-{name}") for name in ("relu", "tanh"))
     if relu and tanh and (fast := epochs_to(relu, GOAL)) and (slow := epochs_to(tanh, GOAL)):
-        lines.append(("**tanh / ReLU**, each at its fastest rate", f"**{slow / fast:.1f}** (the paper: 6)", "", "", "", ""))
-    head = ("Net", "Epochs to 25 % training error", "Training error at the end", "Epochs", "Time", "Machine")
+        lines.append(("**tanh / ReLU**, each at its fastest rate", "", f"**{slow / fast:.1f}** (the paper: 6)", "", "", "", ""))
+    head = ("Net", "`--rows`", "Epochs to 25 % training error", "Training error at the end", "Epochs", "Time", "Machine")
     return head, lines
 
 
@@ -71,6 +77,7 @@ def errors(claim: str) -> Table:
             lines.append(
                 (
                     row.what,
+                    _id(row),
                     row.published or "–",
                     center,
                     ten,
@@ -79,8 +86,8 @@ def errors(claim: str) -> Table:
                 )
             )
         else:
-            lines.append((row.what, row.published or "–", *_missing(row), "–"))
-    return ("Row", "Published", "Centre crop", "Ten crops", "Epochs", "Time", "Machine"), lines
+            lines.append((row.what, _id(row), row.published or "–", *_missing(row), "–"))
+    return ("Row", "`--rows`", "Published", "Centre crop", "Ten crops", "Epochs", "Time", "Machine"), lines
 
 
 def ablations() -> Table:
@@ -125,6 +132,10 @@ TABLES: dict[str, Callable[[], Table]] = {
     "results-times": times,
 }
 """By the names that docs/results.md gives them."""
+
+
+def _id(row: Row) -> str:
+    return f"`{row.id}`"
 
 
 def _of(claim: str) -> list[Row]:
