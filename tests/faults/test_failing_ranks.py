@@ -4,8 +4,10 @@ import shutil
 import signal
 from pathlib import Path
 
-from helpers.family import PATIENCE, Family
-from helpers.stage_process import TWO
+from helpers.family import PATIENCE, SLOW_END, Family
+from helpers.stage_process import TWO, start
+
+from alexnet.launcher import first_report
 
 RAISES = """
 from alexnet import launcher
@@ -20,6 +22,28 @@ if launcher.rank() == 1:
     Trainer._end_of_epoch = broken
 run(main, Params)
 """
+
+STUCK = """
+import os, threading, time
+from alexnet import launcher
+from stages.command import run
+
+os.environ |= {launcher.LAUNCHER: str(os.getppid()), launcher.REPORTS: ".", "RANK": "0", "WORLD_SIZE": "2"}
+
+def stage():
+    threading.Thread(target=time.sleep, args=(100,)).start()
+    raise ValueError("broken")
+
+run(stage)
+"""
+
+
+def test_a_rank_that_fails_waits_for_none_of_its_threads(tmp_path: Path) -> None:
+    """Which may wait for a GPU, and that for another rank."""
+    process = start(tmp_path, "-c", STUCK)
+    assert (process.communicate(timeout=SLOW_END)[1], process.returncode) == ("", 1)
+    said = first_report(tmp_path)
+    assert said and said.status == 1 and said.text.splitlines()[-1] == "ValueError: broken"
 
 
 def test_a_rank_that_is_killed_is_the_last_thing_said(tiny: Path, tmp_path: Path) -> None:

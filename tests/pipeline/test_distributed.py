@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,23 @@ def test_the_launchers_sigterm_becomes_an_exit_and_is_given_back() -> None:
         time.sleep(5)
     assert ending.value.code == 143
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(("gpus", "fails", "destroyed"), [(0, True, True), (1, True, True), (2, True, False), (2, False, True)])
+def test_a_rank_that_fails_on_nccl_does_not_wait_for_the_others(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, fails: bool, destroyed: bool
+) -> None:
+    calls: list[int] = []
+    for name, value in {LAUNCHER: str(os.getppid()), "WORLD_SIZE": "2", "RANK": "0", distributed.SHARE: "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(distributed, "usable_gpus", lambda: gpus)
+    monkeypatch.setattr(distributed, "_join_group", lambda *_: Ranks(0, 2, torch.device("cuda", 0)))
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: calls.append(0))
+    with pytest.raises(ValueError) if fails else nullcontext(), join(2, 10):
+        if fails:
+            raise ValueError("broken")
+    assert bool(calls) == destroyed
 
 
 STUCK = """
