@@ -78,20 +78,6 @@ def test_a_run_has_what_it_was_given_and_ends_finished(store: Store, tmp_path: P
     assert capfd.readouterr() == ("", "")
 
 
-def test_without_mlflow_the_work_goes_on_and_what_it_would_have_logged_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "mlflow", None)
-    begun = time.monotonic()
-    with BackgroundRun(Store(tmp_path), "alone", resume={"training": "token"}) as run:
-        run.metrics({"train_loss": 2.0}, step=1)
-        until(lambda: run._warned)
-    assert time.monotonic() - begun < background.SHORT_PATIENCE / 2
-    assert capfd.readouterr().err.startswith("warning: MLflow is not installed; the work goes on")
-    (rest,) = tmp_path.glob(".unsent/*.jsonl")
-    assert "train_loss" in rest.read_text()
-
-
 def test_the_test_results_join_the_run_of_the_model(store: Store) -> None:
     with BackgroundRun(store, "trained") as run:
         run.tags({"model_sha256": "joined", "dvc_experiment": "workspace"})
