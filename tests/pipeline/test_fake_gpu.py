@@ -49,8 +49,7 @@ def train(engine: Engine, settings: Training, device: torch.device, last: bool =
         assert result.sums is None or (result.sums.device == device and result.sums.shape == (3,))
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("model", NETS)
+@pytest.mark.parametrize(("model", "precision"), [("alexnet", "float32"), *((model, "bfloat16") for model in NETS)])
 def test_a_step_of_one_process_stays_on_its_gpu(model: str, precision: str) -> None:
     settings, net = settings_of(model, precision=precision), meta_net(model, CLASSES)
     with fake_gpus() as transfers:
@@ -83,8 +82,10 @@ def test_what_two_ranks_send_lies_on_their_gpus_and_nccl_comes_to_an_end(cuts: l
     assert ends(logs)
 
 
-@pytest.mark.parametrize("schedule", ["1F1B", "GPipe", "Interleaved1F1B", "InterleavedZeroBubble"])
-@pytest.mark.parametrize("ranks", [3, 4])
+@pytest.mark.parametrize(
+    ("ranks", "schedule"),
+    [(3, "1F1B"), (3, "InterleavedZeroBubble"), (4, "1F1B"), (4, "GPipe"), (4, "Interleaved1F1B"), (4, "InterleavedZeroBubble")],
+)
 def test_more_ranks_come_to_an_end_too(ranks: int, schedule: str) -> None:
     pipeline = {"pipeline.ranks": ranks, "pipeline.cuts": ["conv3", "fc6", "fc7"][: ranks - 1], "pipeline.schedule": schedule}
     assert ends(logs_of(settings_of("alexnet-32", **pipeline, **{"pipeline.microbatches": ranks, "batch_size": ranks})))
