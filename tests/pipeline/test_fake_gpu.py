@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 from helpers.cards import card_of
-from helpers.fake_gpu import Done, Kept, Log, ends, fake_gpus, on_gpu, rank_of
+from helpers.fake_gpu import Kept, fake_gpus, on_gpu
+from helpers.fake_ranks import Done, Log, ends, rank_of
 from helpers.nets import meta_net
 from helpers.pipelines import CUTS_AND_SCHEDULES, recipe
 
