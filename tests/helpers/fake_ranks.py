@@ -1,4 +1,4 @@
-"""A rank of a pipeline in which nobody else is: what it sends, receives and waits for, and whether NCCL comes to an end with it."""
+"""A rank of a pipeline in which nobody else is: what it sends, receives and waits for, and whether NCCL ends with it."""
 
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
