@@ -45,7 +45,11 @@ def computing_device() -> torch.device:
 
 def card_names(device: torch.device, count: int) -> list[str]:
     """The kinds of the first ``count`` GPUs, on which the last bits of a training depend; none for the CPU."""
-    return sorted({torch.cuda.get_device_name(number) for number in range(min(count, torch.cuda.device_count()))}) if device.type == "cuda" else []
+    return (
+        sorted({torch.cuda.get_device_name(number) for number in range(min(count, torch.cuda.device_count()))})
+        if device.type == "cuda"
+        else []
+    )
 
 
 def _reason(error: RuntimeError) -> str:

@@ -32,7 +32,7 @@ def test_every_row_has_settings_that_fit_and_a_name_of_its_own(schedule: Any) ->
     for run in runs:
         check(run.settings({"pipeline.ranks": 1}))
     assert len({run.name for run in runs}) == len(runs) >= 30
-    assert {row.claim for row in rows()} == {"figure-1", "ablations", "footnote", "re-implementations"}
+    assert {row.claim for row in rows()} == {"figure-1", "ablations", "footnote", "re-implementations", "modern"}
     with pytest.raises(UserError, match="there is no row conv-lokal; did you mean conv-local"):
         chosen(["conv-lokal"], schedule)
 

@@ -129,6 +129,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "results-gains": ablations,
     "results-footnote": lambda: errors("footnote"),
     "results-re-implementations": lambda: errors("re-implementations"),
+    "results-modern": lambda: errors("modern"),
     "results-times": times,
 }
 """By the names that docs/results.md gives them."""
