@@ -2,9 +2,11 @@
 
 import ctypes
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import TracebackType
 
 
 @contextmanager
@@ -35,3 +37,16 @@ def signal_at_parents_end(number: int) -> None:
     if prctl is not None:
         set_parent_death_signal = 1
         prctl(set_parent_death_signal, number)
+
+
+def interrupt_quietly() -> None:
+    """Have Python say one word, and not where it was, if Ctrl-C comes before a command handles it, such as while it imports."""
+    before = sys.excepthook
+
+    def said(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.stderr.write("interrupted\n")
+        else:
+            before(kind, error, trace)
+
+    sys.excepthook = said

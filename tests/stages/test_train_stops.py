@@ -1,12 +1,17 @@
 """The stage `train` under torchrun gets real signals, stops so that nothing is lost, and says in one line how to go on."""
 
+import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from helpers.stage_process import ONE, TWO, start, wait_for
+from helpers.staged import ROOT
 
 from alexnet.files.whole import sha256_of
 from stages.paths import MODEL
@@ -27,13 +32,13 @@ def test_ctrl_c_ends_the_epoch_and_the_model_is_kept_with_the_bytes_of_an_undist
 ) -> None:
     for name in ("stopped", "whole"):
         shutil.copytree(tiny, tmp_path / name, dirs_exist_ok=True)
-    status, said = stopped(tmp_path / "stopped", signal.SIGINT)
+    status, said = stopped(tmp_path / "stopped", signal.SIGINT, batch_size=2)  # with steps left in the epoch
     *_, last = said.splitlines()
     words = r"stopped after epoch (\d+); dvc exp run -S epochs=\1 keeps this model, and the same command goes on"
     found = re.fullmatch(words, last)
     assert status == 130 and found and "Traceback" not in said, said
     assert re.search(r"stopping after epoch \d+, in about .*; Ctrl-C again stops now", said)
-    one = {"epochs": int(found[1]), "pipeline.ranks": 1}
+    one = {"epochs": int(found[1]), "pipeline.ranks": 1, "batch_size": 2}
     kept, whole = start(tmp_path / "stopped", *ONE, **one), start(tmp_path / "whole", *ONE, **one)
     said = kept.communicate()[1]
     assert f"going on from the same training with epochs: 500, after epoch {found[1]}" in said
@@ -49,3 +54,30 @@ def test_sigterm_saves_what_a_short_training_has_and_says_so_in_one_line(tiny: P
     assert status == 128 + signal.SIGTERM and "Traceback" not in said, said
     assert re.match(r"stopped after (step \d+ of )?epoch \d+; the same command goes on from there \(lr_schedule: cosine", last)
     assert len(list(tmp_path.glob(".checkpoints/*/*/state.json"))) == 1
+
+
+INTERRUPTS = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pydantic":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+"""
+"""Python runs it first: Ctrl-C comes while the first of the large packages is imported."""
+
+
+@pytest.mark.parametrize("module", ["stages.download", "stages.train", "stages.evaluate", "workflow.check", "workflow.recipe"])
+def test_ctrl_c_during_the_imports_is_one_word(tmp_path: Path, module: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTS)
+    found = subprocess.run(
+        [sys.executable, "-m", module],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stderr) == (-signal.SIGINT, "interrupted\n")
