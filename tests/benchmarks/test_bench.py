@@ -160,7 +160,7 @@ def test_without_bfloat16_instructions_the_step_is_measured_in_float32(
 CONTENDERS = """
 from benchmarks import peers, steps
 from benchmarks.precisions import precisions
-steps.SIDE = 256
+steps.side = lambda: 256
 assert steps.ours(precisions()[0], 2, 2, 1)() > 0
 for precision in precisions():
     assert steps.product(precision, 1)() > 0

@@ -46,7 +46,8 @@ def squares_of(model: Model, patch: Patch, count: int = 3) -> np.ndarray:
     return np.stack([np.asarray(patch(number, size, size)) for number in range(count)])
 
 
-@pytest.mark.parametrize("name", [name for name in NETS if name != "alexnet-grouped"])  # the paper's but for the groups of a layer
+# alexnet-grouped is the paper's net but for the groups of a layer.
+@pytest.mark.parametrize("name", [name for name in NETS if name != "alexnet-grouped"])
 def test_every_net_names_photographs_in_onnxruntime_as_in_torch(name: str, tmp_path: Path, patch: Patch) -> None:
     model, path = model_of(name), tmp_path / "net.onnx"
     assert export(model, path, "onnx", prepared=True) < 1e-4
