@@ -4,10 +4,18 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
 from helpers.family import PATIENCE, SLOW_END, Family
 from helpers.stage_process import TWO, start
 
 from alexnet.launcher import first_report
+
+
+@pytest.fixture(autouse=True)
+def _untracked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading MLflow takes a stage longer than these trainings."""
+    monkeypatch.setenv("ALEXNET_TRACKING", "off")
+
 
 RAISES = """
 from alexnet import launcher

@@ -95,7 +95,7 @@ def computing(stage: str) -> frozenset[Path]:
         found |= left
         left = set[str]().union(*map(imports, left))
     packages = {module.rsplit(".", depth)[0] for module in found for depth in range(1, module.count(".") + 1)}
-    packages -= {"alexnet"}  # its load is for users; no stage calls it
+    packages -= {"alexnet", "stages"}  # its load is for users, no stage calls it; stages makes Ctrl-C quiet
     return frozenset(file_of(module) for module in found | packages if not only_words(file_of(module)))
 
 
