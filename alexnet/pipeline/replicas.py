@@ -53,5 +53,5 @@ class Replica:
             total, *others = theirs.view(self.count, part)
             for other in others:
                 total += other
-            dist.all_gather_into_tensor(own, total, group=self._peers)
+            dist.all_gather(list(own.view(self.count, part)), total, group=self._peers)
             gradient.copy_(own[:size].view(gradient.shape))
