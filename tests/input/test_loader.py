@@ -62,9 +62,13 @@ def test_a_share_of_each_batch_has_those_images_and_decodes_no_others(
     shards: Shards, monkeypatch: pytest.MonkeyPatch, part: int
 ) -> None:
     """Of the last batch, which has four images, two of the shares have none."""
-    decoded: list[int] = []
-    decode = shards.decode
-    monkeypatch.setattr(shards, "decode", lambda image, square: decoded.append(image) or decode(image, square))
+    decoded, decode = list[int](), shards.decode
+
+    def noted(image: int, square: np.ndarray) -> None:
+        decoded.append(image)
+        decode(image, square)
+
+    monkeypatch.setattr(shards, "decode", noted)
     order, views = np.arange(20), center_views(20, 29)
     share = slice(2 * part, 2 * part + 2)
     transform = Transform(plain(100), 227)
