@@ -34,7 +34,7 @@ def main(settings: Params) -> None:
     from alexnet.pipeline.distributed import join
 
     prepare_process(settings.threads)
-    with join(settings.pipeline.ranks, settings.machine.patience) as ranks:
+    with join(settings.pipeline.ranks, settings.machine.patience, settings.pipeline.replicas) as ranks:
         if ranks is not None:  # one GPU for all ranks: only the lead trains
             refuse_emulation(settings.precision, supports_bfloat16(ranks.device))
             train(settings, ranks)

@@ -1,7 +1,9 @@
 """torchrun on this machine: Ctrl-C reaches the ranks as a wish, and no traceback follows the message of a rank."""
 
 import logging
+import math
 import os
+import re
 import resource
 import signal
 import socket
@@ -25,6 +27,9 @@ CLUSTER_VARIABLES = (
 """Prefixes of variables that change what torchrun does or how the ranks reach each other, and that a cluster's job leaves behind.
 The ranks' own, such as RANK and MASTER_ADDR, are set by torchrun."""
 
+PRODUCT = re.compile("[0-9]+x[0-9]+")
+"""Ranks times replicas, as a number of processes: DVC fills in settings but does not multiply."""
+
 MEMORY = 4 << 30
 """Bytes of address space, without which torch ends the process while it is loaded."""
 AT_MOST = 2
@@ -34,6 +39,7 @@ AT_MOST = 2
 def main(arguments: list[str]) -> int:
     """Run torchrun and return the exit status: that of the first rank that failed, 130 after Ctrl-C."""
     end_with_parent()
+    arguments = [str(math.prod(map(int, word.split("x")))) if PRODUCT.fullmatch(word) else word for word in arguments]
     for name in [name for name in os.environ if name.startswith(CLUSTER_VARIABLES)]:
         del os.environ[name]
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]

@@ -93,6 +93,11 @@ class Settings(Training):
             raise ValueError(
                 f"pipeline.cuts: {list(pipe.cuts)} is not valid; choose from {', '.join(legal)}, in this order, each once"
             )
+        if pipe.replicas > 1 and self.batch_size % (pipe.replicas * pipe.microbatches):
+            raise ValueError(
+                f"pipeline.replicas: {pipe.replicas} times pipeline.microbatches: {pipe.microbatches} does not divide "
+                f"batch_size: {self.batch_size}; choose numbers whose product does"
+            )
         if self.batch_size % pipe.microbatches:
             raise ValueError(
                 f"pipeline.microbatches: {pipe.microbatches} does not divide batch_size: {self.batch_size}; choose a divisor"

@@ -12,16 +12,21 @@ ANY_STAGES_PER_RANK = ("Interleaved1F1B", "InterleavedZeroBubble")
 
 
 class Pipeline(Section):
-    """The section ``pipeline``: how the net is spread over ranks. Only ``microbatches`` changes numbers (in their last bits)."""
+    """The section ``pipeline``: how the net is spread over ranks.
+
+    Only ``replicas`` and ``microbatches`` change numbers, in their last bits.
+    """
 
     ranks: Positive
-    """Processes that train together; 1 gives the same numbers in one process."""
+    """Processes that train together as a pipeline; 1 gives the same numbers in one process."""
+    replicas: Handful
+    """Pipelines side by side, each of so many ranks, with equal shares of every batch, whose gradients are added up."""
     cuts: Annotated[tuple[str, ...], Field(strict=False)]
     """Layers before which the net is cut into stages. The number of stages must be a multiple of the ranks."""
     schedule: Literal["InterleavedZeroBubble", "Interleaved1F1B", "1F1B", "GPipe"]
     """Order of the forward and backward passes. `1F1B` and `GPipe` run one stage per rank, the other two any number."""
     microbatches: Positive
-    """Parts of equal size that a batch is divided into."""
+    """Parts of equal size that a batch, or a replica's share of it, is divided into."""
 
 
 class Training(Section):

@@ -31,7 +31,7 @@ class Batch:
     """A batch of fixed size; the rows after the first ``count`` are padding."""
 
     images: Tensor | None
-    """(N, 3, side, side) float32; None in a process that needs no images."""
+    """float32 (M, 3, side, side) of the loader's share of the N rows; None in a process that needs no images."""
     labels: Tensor
     """(N,) int64, ``IGNORE`` in rows that are padding."""
     rows: Tensor
@@ -64,9 +64,22 @@ def thread_count(workers: int | None, processes: int) -> int:
 class BatchLoader:
     """The images of a split in batches of one size, the last one padded. No number depends on the threads."""
 
-    def __init__(self, shards: Shards, transform: Transform | None, batch_size: int, device: torch.device, threads: int) -> None:
-        """``transform`` is None in a process that needs no images. ``threads`` decode."""
+    def __init__(
+        self,
+        shards: Shards,
+        transform: Transform | None,
+        batch_size: int,
+        device: torch.device,
+        threads: int,
+        share: slice | None = None,
+    ) -> None:
+        """``transform`` is None in a process that needs no images. ``threads`` decode.
+
+        ``share``: the rows of each batch whose images are wanted; None for all.
+        """
         self.shards, self.transform, self.batch_size = shards, transform, batch_size
+        self.share = share or slice(0, batch_size)
+        self._images = self.share.stop - self.share.start
         self.device, self.threads, self.labels = device, threads, shards.labels
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._squares = Squares(shards, transform.padded, device) if self._stream and transform else None
@@ -85,7 +98,8 @@ class BatchLoader:
             try:
                 for first in range(0, len(order), self.batch_size):
                     chosen = order[first : first + self.batch_size]
-                    images = self._decode(chosen, views.of(chosen), self.transform, decoders) if self.transform else None
+                    own = chosen[self.share]
+                    images = self._decode(own, views.of(own), self.transform, decoders) if self.transform else None
                     pending.append(assembler.submit(self._assemble, chosen, images, first_row + first))
                     if len(pending) == AHEAD:
                         yield self._received(pending.popleft().result())
@@ -106,7 +120,7 @@ class BatchLoader:
             squares = self._squares.of(chosen, partial(_in_parts, decoders, self.threads))
             return partial(self._on_gpu, squares, views, transform)
         # numpy asks the kernel for huge pages.
-        memory = torch.from_numpy(np.empty((self.batch_size, transform.side, transform.side, 3), np.float32))
+        memory = torch.from_numpy(np.empty((self._images, transform.side, transform.side, 3), np.float32))
 
         def fill(start: int, end: int) -> None:
             part = views.of(slice(start, end))
@@ -142,7 +156,7 @@ class BatchLoader:
 
     def _on_gpu(self, squares: Callable[[], tuple[Tensor, Tensor]], views: Views, transform: Transform) -> Tensor:
         images = apply_together(*squares(), views, transform.normalization, transform.side)
-        missing = self.batch_size - len(images)
+        missing = self._images - len(images)
         return F.pad(images, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else images
 
 

@@ -21,6 +21,7 @@ from alexnet import launcher
 from alexnet.errors import UserError
 from alexnet.models.devices import usable_gpus
 from alexnet.pipeline.engine import StepStats
+from alexnet.pipeline.replicas import Replica
 
 TIMED_OUT = re.compile("tim(ed|e) ?out", re.IGNORECASE)
 """What the errors of torch.distributed say if another rank did not answer, and not if the connection to it was lost."""
@@ -37,9 +38,15 @@ CPU = torch.device("cpu")
 class Ranks:
     """This process's place among the ranks of a training, and the messages between them, which are tensors on the CPU."""
 
-    def __init__(self, rank: int, count: int, device: torch.device, boundary: torch.device = CPU) -> None:
+    def __init__(
+        self, rank: int, count: int, device: torch.device, boundary: torch.device = CPU, replica: Replica | None = None
+    ) -> None:
         """``device`` computes; ``boundary`` is where the tensors lie that one stage sends to another: a GPU with NCCL."""
-        self.rank, self.count, self.device, self.boundary = rank, count, device, boundary
+        self.rank, self.count, self.device, self.boundary, self.replica = rank, count, device, boundary, replica
+        self.stages = count // replica.count if replica else count
+        """Ranks of a pipeline."""
+        self.place = rank % self.stages
+        """Which of them this is."""
         self._sent: list[tuple[dist.Work, torch.Tensor]] = []
 
     @property
@@ -47,27 +54,34 @@ class Ranks:
         """Whether this is the rank that reads images, writes files and speaks to the user."""
         return self.rank == 0
 
-    def from_last(self, stats: StepStats, wish: int = 0) -> tuple[StepStats, int]:
-        """The last rank's ``stats`` and ``wish`` on every rank, in one message. All ranks call it.
+    def share(self, rows: int) -> slice:
+        """The rows of a batch of ``rows`` that this rank's pipeline takes."""
+        return self.replica.share(rows) if self.replica else slice(0, rows)
 
-        The last rank does not wait for the others, unless a value is not finite: it may be about to stop.
+    def from_last(self, stats: StepStats, wish: int = 0) -> tuple[StepStats, int]:
+        """The ``stats`` of the pipelines' last ranks, added up, and the last rank's ``wish``, on every rank. All ranks call it.
+
+        The last rank of a pipeline waits for none of its own, unless a value is not finite: it may be about to stop.
         """
         if self.count == 1:
             return stats, wish
-        last = self.count - 1
-        values = [*astuple(stats), float(wish)]
-        message = torch.tensor(values, dtype=torch.float64)
-        if self.rank == last:
+        lasts = range(self.stages - 1, self.count, self.stages)
+        messages = {last: torch.empty(4, dtype=torch.float64) for last in lasts}
+        if self.rank in messages:
             self.wait_for_sends()
-            sends = dist.batch_isend_irecv([dist.P2POp(dist.isend, message, rank) for rank in range(last)])
-            self._sent.extend((send, message) for send in sends)
-            if not all(map(math.isfinite, values)):
-                self.wait_for_sends()
-        else:
-            for receive in dist.batch_isend_irecv([dist.P2POp(dist.irecv, message, last)]):
+            messages[self.rank] = message = torch.tensor([*astuple(stats), wish], dtype=torch.float64)
+            calls = [dist.P2POp(dist.isend, message, rank) for rank in range(self.count) if rank != self.rank]
+            self._sent.extend((send, message) for send in dist.batch_isend_irecv(calls))
+        if calls := [dist.P2POp(dist.irecv, message, last) for last, message in messages.items() if last != self.rank]:
+            for receive in dist.batch_isend_irecv(calls):
                 receive.wait()
-        *sums, word = message.tolist()
-        return StepStats(*sums), int(word)
+        total, word = StepStats(), 0.0
+        for message in messages.values():
+            *sums, word = message.tolist()
+            total += StepStats(*sums)
+        if not all(map(math.isfinite, astuple(total))):
+            self.wait_for_sends()
+        return total, int(word)
 
     def gather(self, value: float) -> list[float]:
         """Every rank's ``value``, in their order, on every rank. All ranks call it."""
@@ -85,31 +99,34 @@ class Ranks:
 
 
 @contextmanager
-def join(ranks: int, patience: float) -> Iterator[Ranks | None]:
+def join(stages: int, patience: float, replicas: int = 1) -> Iterator[Ranks | None]:
     """Join the ranks that ``workflow.torchrun`` started, or be the only one if it started none.
 
-    ``patience``: minutes that a rank waits for another. Then ``NoAnswer`` is raised, and ``ConnectionLost`` if another has ended.
+    ``stages``: ranks of each of ``replicas`` pipelines. ``patience``: minutes that a rank waits for another. Then ``NoAnswer`` is
+    raised, and ``ConnectionLost`` if another has ended.
 
-    One GPU per rank: NCCL. Exactly one GPU: rank 0 runs all stages on it and the others get ``None``, as they have nothing to
-    do, unless ``SHARE`` is set. No GPU: gloo on the CPU. Raises ``UserError`` if the ranks do not match the processes or GPUs, or
-    if there is a GPU that torch cannot use.
+    One GPU per rank: NCCL. Exactly one GPU: rank 0 runs all stages and replicas on it and the others get ``None``, as they have
+    nothing to do, unless ``SHARE`` is set. No GPU: gloo on the CPU. Raises ``UserError`` if the ranks do not match the processes
+    or GPUs, or if there is a GPU that torch cannot use.
     """
-    started, rank = launcher.ranks(), launcher.rank()
+    started, rank, ranks = launcher.ranks(), launcher.rank(), stages * replicas
+    times = f" times pipeline.replicas: {replicas}" if replicas > 1 else ""
     if started != ranks:
         raise UserError(
-            f"pipeline.ranks: {ranks} needs {ranks} processes, not {started}; "
+            f"pipeline.ranks: {stages}{times} needs {ranks} processes, not {started}; "
             f"run `python -m workflow.torchrun --nproc-per-node {ranks} -m stages.train`"
         )
     gpus = usable_gpus()
     if 1 < gpus < ranks:
-        raise UserError(f"pipeline.ranks: {ranks} is more than the {gpus} GPUs of this machine; set it to {gpus}, or to 1")
+        raise UserError(_too_few(gpus, stages, replicas))
     before = {end: signal.signal(end, lambda number, _: sys.exit(128 + number)) for end in ENDS}
     done = False
     try:
         if ranks == 1 or (gpus == 1 and os.environ.get(SHARE) != "1"):
             yield Ranks(0, 1, torch.device("cuda", 0) if gpus else CPU) if rank == 0 else None
         else:
-            yield _join_group(rank, ranks, gpus, timedelta(minutes=patience))
+            group = _join_group(rank, ranks, gpus, timedelta(minutes=patience))
+            yield in_replicas(group, replicas, patience) if replicas > 1 else group
         done = True
     except RuntimeError as error:
         # gloo's errors have no type of their own, and name its source file.
@@ -129,6 +146,22 @@ def join(ranks: int, patience: float) -> Iterator[Ranks | None]:
         # After an error, NCCL would wait here for the other ranks, which wait for this one.
         if dist.is_initialized() and (done or gpus < ranks):
             dist.destroy_process_group()
+
+
+def in_replicas(ranks: Ranks, replicas: int, patience: float) -> Ranks:
+    """The same ranks as several pipelines. All call it; ``patience`` is as that of ``join``."""
+    replica = Replica(replicas, ranks.boundary, timedelta(minutes=patience))
+    return Ranks(ranks.rank, ranks.count, ranks.device, ranks.boundary, replica)
+
+
+def _too_few(gpus: int, stages: int, replicas: int) -> str:
+    if replicas == 1:
+        return f"pipeline.ranks: {stages} is more than the {gpus} GPUs of this machine; set it to {gpus}, or to 1"
+    fewer = "set pipeline.ranks to 1, or " if stages > 1 and replicas <= gpus else ""
+    return (
+        f"pipeline.ranks: {stages} times pipeline.replicas: {replicas} is more than the {gpus} GPUs of this machine; "
+        f"{fewer}put CUDA_VISIBLE_DEVICES=0 in front of the command, and the first does it all"
+    )
 
 
 def use_loopback() -> None:

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from alexnet.input.loader import IGNORE, Batch
 from alexnet.pipeline.deferred import DeferredGradients
+from alexnet.pipeline.replicas import Replica
 from alexnet.pipeline.timing import Timer
 
 
@@ -57,25 +58,35 @@ def sums_of(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class Engine(Protocol):
-    """Runs a net that it holds, whole or in part. All ranks call its methods together, with the same labels."""
+    """Runs a net that it holds, whole or in part. All ranks call its methods together, with the same labels.
+
+    Batches have images of this process's share alone; see ``BatchLoader``.
+    """
 
     takes_images: bool
     """Whether this rank has the first stage; elsewhere batches need no images."""
     timer: Timer
     deferred: dict[int, DeferredGradients]
     """Of each pipeline stage in this process, by its number."""
+    replica: Replica | None
+    """The one that this process belongs to; None if there is one, or this process runs all."""
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """The parameters that live in this process, by their names in the whole net."""
 
     def forward_backward(self, batch: Batch) -> PendingStats:
-        """Run one batch and accumulate gradients of its mean loss; ``update`` must follow."""
+        """Run one batch and accumulate gradients of its mean loss; ``update`` must follow.
+
+        Figures are those of this process's share.
+        """
 
     def update(self, optimizer: Optimizer) -> None:
-        """Compute the gradients that were deferred, take the optimiser's step and zero the gradients."""
+        """Compute the gradients that were deferred, add up the replicas', take the optimiser's step and zero the gradients."""
         for stage, deferred in self.deferred.items():
             with self.timer.span("weights", stage):
                 deferred.compute()
+        if self.replica:
+            self.replica.add_up(value.grad for value in self.parameters().values() if value.grad is not None)
         with self.timer.span("update"):
             optimizer.step()
             optimizer.zero_grad()

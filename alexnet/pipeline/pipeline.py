@@ -47,20 +47,22 @@ def split(net: Network, cuts: tuple[str, ...]) -> list[Network]:
 class Pipeline(Engine):
     """The engine of this rank's stages and the schedule that runs them together with the other ranks'.
 
-    Stage i is on rank i modulo the number of ranks.
+    Stage i is on rank i modulo the number of ranks, in each replica.
     """
 
     def __init__(self, net: Network, settings: Training, ranks: Ranks) -> None:
         pipe = settings.pipeline
-        self.device, self.precision = ranks.device, PRECISIONS[settings.precision]
+        self.device, self.precision, self.replica = ranks.device, PRECISIONS[settings.precision], ranks.replica
         self.timer = Timer(ranks.device)
         self.shapes = {name: parameter.shape for name, parameter in net.named_parameters()}
         ends = ends_of_backward(net.weighted, settings.freeze)
         slices = split(net, pipe.cuts)
         count = len(slices)
-        self.owners = {name: index % ranks.count for index, part in enumerate(slices) for name, _ in part.named_parameters()}
-        boundaries = boundary_tensors(slices, settings.batch_size // pipe.microbatches, settings.crop_size, self.precision)
-        own = range(ranks.rank, count, ranks.count)
+        self.owners = {name: index % ranks.stages for index, part in enumerate(slices) for name, _ in part.named_parameters()}
+        self.own = ranks.share(settings.batch_size)
+        rows = (self.own.stop - self.own.start) // pipe.microbatches
+        boundaries = boundary_tensors(slices, rows, settings.crop_size, self.precision)
+        own = range(ranks.place, count, ranks.stages)
         self.takes_images, self.last = own[0] == 0, own[-1] == count - 1
         self.stages = nn.ModuleDict({str(i): Stage(slices[i], i == 0, i == count - 1, ranks) for i in own})
         self.deferred = {i: defer(cast(Stage, self.stages[str(i)]).layers, settings.freeze, ends) for i in own}
@@ -73,6 +75,7 @@ class Pipeline(Engine):
                 ranks.boundary,
                 input_args=boundaries[i],
                 output_args=boundaries[i + 1],
+                group=ranks.replica.pipeline if ranks.replica else None,
                 dw_builder=self.deferred[i].take_microbatch,
             )
             stage.timer = self.timer
@@ -103,10 +106,11 @@ class Pipeline(Engine):
 
     def _run(self, schedule: Callable[..., Any], batch: Batch) -> PendingStats:
         self._count = (batch.labels != IGNORE).sum()
+        labels, rows = batch.labels[self.own], batch.rows[self.own]
         inputs = (batch.images,) if self.takes_images else ()
         with autocast(self.device, self.precision):
-            logits = schedule(*inputs, target=batch.labels if self.last else None, rows=batch.rows)
-        return PendingStats(sums_of(logits, batch.labels) if self.last else None)
+            logits = schedule(*inputs, target=labels if self.last else None, rows=rows)
+        return PendingStats(sums_of(logits, labels) if self.last else None)
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return loss_share(logits, labels, self._count)

@@ -1,5 +1,7 @@
 """The whole net in one process: what a pipeline must equal, and how one GPU or ``pipeline.ranks: 1`` trains."""
 
+from collections.abc import Iterator
+from functools import reduce
 from typing import cast
 
 import torch
@@ -13,18 +15,24 @@ from alexnet.pipeline.captured import CapturedStep
 from alexnet.pipeline.deferred import ends_of_backward
 from alexnet.pipeline.deferred_layers import defer
 from alexnet.pipeline.engine import Engine, PendingStats, loss_share, sums_of
+from alexnet.pipeline.replicas import Replica
 from alexnet.pipeline.timing import Timer
 
 
 class SingleProcess(Engine):
-    """The engine without other ranks: the same microbatches, in the same order."""
+    """The engine of a process that has the whole net: the same microbatches, in the same order.
+
+    If there are several replicas, it is one of them, or without other processes all, one after the other.
+    """
 
     takes_images = True
 
-    def __init__(self, net: Network, settings: Training, device: torch.device) -> None:
+    def __init__(self, net: Network, settings: Training, device: torch.device, replica: Replica | None = None) -> None:
         ends = ends_of_backward(net.weighted, settings.freeze)
         self.net = net.to(device).to(memory_format=torch.channels_last)
         self.device, self.microbatches = device, settings.pipeline.microbatches
+        self.replica, self.shares = replica, 1 if replica else settings.pipeline.replicas
+        self.own = replica.share(settings.batch_size) if replica else slice(settings.batch_size)
         self.precision = PRECISIONS[settings.precision]
         self.deferred = {0: defer(self.net, settings.freeze, ends)}
         self.timer = Timer(device)
@@ -42,8 +50,28 @@ class SingleProcess(Engine):
             return PendingStats(self._captured(*tensors))
 
     def _step(self, images: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
-        count, outputs = (labels != IGNORE).sum(), []
-        parts = zip(*(tensor.chunk(self.microbatches) for tensor in (images, labels, rows)), strict=True)
+        count = (labels != IGNORE).sum()
+        sums, gradients = [], dict[nn.Parameter, Tensor]()
+        for part, targets, numbers in _chunks(self.shares, images, labels[self.own], rows[self.own]):
+            sums.append(self._accumulate(part, targets, numbers, count))
+            if self.shares > 1:
+                self._move_gradients(gradients)
+        for parameter, gradient in gradients.items():
+            parameter.grad = gradient
+        return reduce(torch.add, sums)
+
+    def _move_gradients(self, total: dict[nn.Parameter, Tensor]) -> None:
+        """Add the gradients of a share to ``total``."""
+        with self.timer.span("weights", 0):
+            self.deferred[0].compute()
+        for parameter in self.net.parameters():
+            if parameter.grad is not None:
+                total[parameter] = total[parameter].add_(parameter.grad) if parameter in total else parameter.grad
+                parameter.grad = None
+
+    def _accumulate(self, images: Tensor, labels: Tensor, rows: Tensor, count: Tensor) -> Tensor:
+        """Run the microbatches of a share of a batch with ``count`` real rows."""
+        parts, outputs = _chunks(self.microbatches, images, labels, rows), []
         with autocast(self.device, self.precision):
             for index, (part, targets, numbers) in enumerate(parts):
                 with self.timer.span("forward", 0, index):
@@ -63,9 +91,17 @@ class SingleProcess(Engine):
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> PendingStats:
         self.net.eval()
-        with autocast(self.device, self.precision):
-            logits = torch.cat([self.net(images) for images in cast(Tensor, batch.images).chunk(self.microbatches)])
-        return PendingStats(sums_of(logits, batch.labels))
+        sums = []
+        for images, labels in _chunks(self.shares, cast(Tensor, batch.images), batch.labels[self.own]):
+            with autocast(self.device, self.precision):
+                logits = torch.cat([self.net(part) for part in images.chunk(self.microbatches)])
+            sums.append(sums_of(logits, labels))
+        return PendingStats(reduce(torch.add, sums))
 
     def full_state_dict(self) -> dict[str, Tensor]:
         return {name: parameter.detach().cpu().contiguous() for name, parameter in self.parameters().items()}
+
+
+def _chunks(count: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Parts of equal size of each."""
+    return zip(*(tensor.chunk(count) for tensor in tensors), strict=True)

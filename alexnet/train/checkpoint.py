@@ -27,7 +27,7 @@ from alexnet.files.finished import forget_marks, mark_finished, stored
 from alexnet.pipeline.distributed import Ranks
 from alexnet.train.folders import LOCK, adopt, epochs_of, of_other_code, prune
 from alexnet.train.optimizers import rate_of, restore_rate
-from alexnet.train.snapshot import Damaged, Snapshot, failure, name_of, read_tensors, snapshots, verify_rank, write_rank
+from alexnet.train.snapshot import DIGITS, Damaged, Snapshot, failure, name_of, read_tensors, snapshots, verify_rank, write_rank
 from alexnet.train.state import State
 from alexnet.train.stopping import withdraw
 
@@ -92,10 +92,12 @@ class Checkpoint:
 
         def write() -> None:
             nonlocal digest
-            digest = write_rank(folder, self.ranks.rank, _tensors(parameters, optimizer, best))
+            if self.ranks.rank < self.ranks.stages:  # the other replicas have the same
+                digest = write_rank(folder, self.ranks.rank, _tensors(parameters, optimizer, best))
 
         failures = self.ranks.gather(failure(write))
-        hashes = tuple(f"{int(value):0{len(digest)}x}" for value in self.ranks.gather(int(digest or "0", 16)))
+        written = self.ranks.gather(int(digest or "0", 16))[: self.ranks.stages]
+        hashes = tuple(f"{int(value):0{DIGITS}x}" for value in written)
         snapshot = Snapshot(self.token, epochs_of(self.folder), rate_of(optimizer), hashes, state)
         if self.ranks.lead and not any(failures):
             failures = [failure(lambda: snapshot.write(folder))]

@@ -18,8 +18,13 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def numeric_settings(settings: Training) -> dict[str, Any]:
-    """The settings that change the numbers of a training, by dotted names, sorted; not the file name in ``init_from``."""
+    """The settings that change the numbers of a training, by dotted names, sorted; not the file name in ``init_from``.
+
+    ``pipeline.replicas`` only if there are several.
+    """
     speed_only: Any = {"init_from": True, "pipeline": {"ranks", "cuts", "schedule"}}
+    if settings.pipeline.replicas == 1:
+        speed_only["pipeline"].add("replicas")
     whole = settings.model_dump(include=set(Training.model_fields), exclude=speed_only, mode="json")
     return dict(sorted(flat(whole).items()))
 

@@ -73,11 +73,14 @@ class Session:
     def describe(self) -> str:
         """One line for the user: what is trained, on what, how."""
         pipeline, ranks = self.settings.pipeline, self.ranks
+        needed = pipeline.ranks * pipeline.replicas
         how = "one process"
-        if ranks.count > 1:
-            how = f"{ranks.count} ranks, cut at {', '.join(pipeline.cuts)}, {pipeline.schedule}"
-        elif pipeline.ranks > 1:
-            how = f"one process for all stages, as there is one GPU for {pipeline.ranks} ranks"
+        if ranks.stages > 1:
+            how = f"{ranks.stages} ranks, cut at {', '.join(pipeline.cuts)}, {pipeline.schedule}"
+        elif ranks.count == 1 < needed:
+            how = f"one process for all stages, as there is one GPU for {needed} ranks"
+        if pipeline.replicas > 1:
+            how = f"{pipeline.replicas} replicas, each of {how}" if ranks.count > 1 else f"{pipeline.replicas} replicas, {how}"
         return (
             f"{self.settings.model} with {len(self.meta.classes)} classes on {self.lineage.images['train']} images: {how}, "
             f"{pipeline.microbatches} microbatches, {self.settings.precision}, {ranks.device.type}"
@@ -135,5 +138,7 @@ class Session:
 
 
 def build_engine(net: Network, settings: Training, ranks: Ranks) -> Engine:
-    """``net`` as a pipeline over the ranks, or in a single process if there is one rank."""
-    return SingleProcess(net, settings, ranks.device) if ranks.count == 1 else Pipeline(net, settings, ranks)
+    """``net`` as a pipeline over the ranks, or in a single process if a pipeline has one rank."""
+    if ranks.stages == 1:
+        return SingleProcess(net, settings, ranks.device, ranks.replica)
+    return Pipeline(net, settings, ranks)

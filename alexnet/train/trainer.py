@@ -73,14 +73,15 @@ class Trainer:
     """Trains the net of an engine. All ranks call its methods together and get the same figures."""
 
     def __init__(self, engine: Engine, images: TrainingImages, settings: Training, ranks: Ranks, threads: int) -> None:
-        """``threads`` decode images, in the rank that takes them."""
+        """``threads`` decode images, in the ranks that take them."""
         self.engine, self.images, self.settings, self.ranks = engine, images, settings, ranks
         self.steps_per_epoch = math.ceil(len(images.train) / settings.batch_size)
         size = images.normalization.mean.shape[0]
         self.margin = size + 2 * settings.crop_padding - settings.crop_size
         transform = Transform(images.normalization, settings.crop_size) if engine.takes_images else None
         self.train_loader, self.val_loader = (
-            BatchLoader(shards, transform, settings.batch_size, ranks.device, threads) for shards in (images.train, images.val)
+            BatchLoader(shards, transform, settings.batch_size, ranks.device, threads, ranks.share(settings.batch_size))
+            for shards in (images.train, images.val)
         )
 
     def fit(self, observer: Observer, checkpoint: Checkpoint) -> list[Epoch]:

@@ -15,7 +15,7 @@ from stages.command import read_yaml
 
 NUMBERS = ("lr", "momentum", "weight_decay", "bias_lr_mult", "lr_factor", "color_noise", "val_fraction", "checkpoint_minutes")
 COUNTS = ("seed", "batch_size", "epochs", "threads", "workers", "crop_padding", "limit", "max_rejects", "blends", "ranks", "size")
-MORE_COUNTS = ("quality", "lr_step", "lr_patience", "early_stop", "microbatches")
+MORE_COUNTS = ("quality", "lr_step", "lr_patience", "early_stop", "microbatches", "replicas")
 
 
 @pytest.fixture

@@ -79,6 +79,11 @@ EIGHT = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
         ({"data__val_fraction": 1}, "data.val_fraction: 1 is not valid"),
         ({"preprocess__size": 200}, "crop_size: 227 is larger than preprocess.size: 200"),
         ({"pipeline__microbatches": 3}, "pipeline.microbatches: 3 does not divide batch_size: 128"),
+        (
+            {"pipeline__replicas": 3},
+            "pipeline.replicas: 3 times pipeline.microbatches: 4 does not divide batch_size: 128; choose",
+        ),
+        ({"pipeline__replicas": 0}, "pipeline.replicas: 0 is not valid: it should be greater than or equal to 1"),
         ({"pipeline__cuts": ["conv2"]}, "pipeline.cuts: ['conv2'] is not valid; choose from conv3, fc6, fc7, fc8"),
         ({"pipeline__cuts": ["fc6", "conv3"]}, "in this order"),
         ({"pipeline__cuts": ["conv3", "fc6"]}, "makes 3 stages, not a multiple of pipeline.ranks: 2; choose 1 or 3 cuts"),
@@ -134,6 +139,7 @@ def test_each_wrong_setting_has_a_line(params: Params) -> None:
     "changes",
     [
         {"pipeline__ranks": 1},
+        {"pipeline__replicas": 4},
         {"batch_size": 96, "pipeline__microbatches": 3, "pipeline__schedule": "1F1B"},
         {"pipeline__microbatches": 1, "pipeline__schedule": "GPipe"},
         {"pipeline__ranks": 1, "pipeline__cuts": ["conv3", "fc6"]},

@@ -17,7 +17,7 @@ from helpers.training import Trained, hashes, session_of, trained
 
 from alexnet.config.nets import NETS
 from alexnet.models.numerics import prepare_process
-from alexnet.pipeline.distributed import Ranks
+from alexnet.pipeline.distributed import Ranks, in_replicas
 from benchmarks.ranks import RankProcesses
 
 pytestmark = gpu
@@ -93,6 +93,21 @@ def test_two_ranks_give_the_weights_of_one_for_the_papers_net(
 @pytest.mark.parametrize("model", [model for model in NETS if model not in ("alexnet", "alexnet-32")])
 def test_two_ranks_give_the_weights_of_one_for_every_net(two: RankProcesses, few: Path, tiny: Path, model: str) -> None:
     compare(two, recipe(model, {"pipeline.cuts": [NETS[model].cuts[0]]}), few if NETS[model].crops[0] > 32 else tiny)
+
+
+def trained_in_replicas(ranks: Ranks, settings: dict[str, Any], folder: Path) -> Trained:
+    return trained(in_replicas(ranks, 2, patience=10), settings, folder)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("model", ["alexnet", "alexnet-32"])
+def test_two_replicas_give_the_weights_of_one_process(
+    two: RankProcesses, few: Path, tiny: Path, model: str, precision: str
+) -> None:
+    settings = recipe(model, {"precision": precision, "pipeline.ranks": 1, "pipeline.replicas": 2})
+    folder = few if model == "alexnet" else tiny
+    expected = alone(settings, folder)
+    assert two(trained_in_replicas, settings, folder) == 2 * [expected]
 
 
 def place(ranks: Ranks) -> tuple[str, str]:

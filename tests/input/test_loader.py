@@ -57,6 +57,31 @@ def test_every_image_comes_once_and_the_last_batch_is_filled_up(shards: Shards) 
     assert not last.images[4:].any()
 
 
+@pytest.mark.parametrize("part", range(4))
+def test_a_share_of_each_batch_has_those_images_and_decodes_no_others(
+    shards: Shards, monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    """Of the last batch, which has four images, two of the shares have none."""
+    decoded, decode = list[int](), shards.decode
+
+    def noted(image: int, square: np.ndarray) -> None:
+        decoded.append(image)
+        decode(image, square)
+
+    monkeypatch.setattr(shards, "decode", noted)
+    order, views = np.arange(20), center_views(20, 29)
+    share = slice(2 * part, 2 * part + 2)
+    transform = Transform(plain(100), 227)
+    own = BatchLoader(shards, transform, 8, torch.device("cpu"), 1, share)
+    found = list(own.epoch(order, views))
+    assert sorted(decoded) == [image for first in (0, 8, 16) for image in order[first : first + 8][share]]
+    for batch, whole in zip(found, BatchLoader(shards, transform, 8, torch.device("cpu"), 1).epoch(order, views), strict=True):
+        assert batch.images is not None and whole.images is not None
+        assert torch.equal(batch.images, whole.images[share])
+        assert torch.equal(batch.labels, whole.labels) and torch.equal(batch.rows, whole.rows)
+        assert batch.count == whole.count
+
+
 def test_each_row_has_the_number_that_follows_the_one_before_padding_counted(shards: Shards) -> None:
     for images in (True, False):
         found = load(shards, threads=2, images=images, first_row=48)

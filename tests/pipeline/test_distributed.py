@@ -73,6 +73,12 @@ def test_ranks_that_nobody_started_are_refused_with_the_command() -> None:
         pass
 
 
+def test_replicas_need_processes_of_their_own() -> None:
+    words = r"pipeline\.ranks: 2 times pipeline\.replicas: 3 needs 6 processes, not 1; run `.*--nproc-per-node 6"
+    with pytest.raises(UserError, match=words), join(2, 10, replicas=3):
+        pass
+
+
 def test_one_rank_needs_no_process_group() -> None:
     with join(1, 10) as ranks:
         assert ranks and ranks.lead and place_of(ranks) == ALONE
@@ -132,6 +138,19 @@ def test_more_ranks_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
         join(4, 10),
     ):
         pass
+
+
+@pytest.mark.parametrize(("stages", "replicas", "fewer"), [(2, 2, "set pipeline.ranks to 1, or put"), (1, 4, "put")])
+def test_more_replicas_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch, stages: int, replicas: int, fewer: str) -> None:
+    monkeypatch.setattr(distributed, "usable_gpus", lambda: 3)
+    for name, value in {LAUNCHER: str(os.getppid()), "WORLD_SIZE": "4", "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError) as refusal, join(stages, 10, replicas):
+        pass
+    assert str(refusal.value) == (
+        f"pipeline.ranks: {stages} times pipeline.replicas: {replicas} is more than the 3 GPUs of this machine; {fewer} "
+        "CUDA_VISIBLE_DEVICES=0 in front of the command, and the first does it all"
+    )
 
 
 def test_the_launchers_sigterm_becomes_an_exit_and_is_given_back() -> None:

@@ -109,7 +109,7 @@ def test_a_stage_without_memory_for_torch_says_so_in_one_line(limit: int, code: 
 def torchrun(folder: Path, *before: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Two ranks that exchange a number, as ``dvc.yaml`` starts them, by the command ``before`` if there is one."""
     (folder / "ranks.py").write_text(TWO_RANKS)
-    command = [*before, sys.executable, "-m", "workflow.torchrun", "--nproc-per-node", "2", "ranks.py"]
+    command = [*before, sys.executable, "-m", "workflow.torchrun", "--nproc-per-node", "2x1", "ranks.py"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=250)
 

@@ -130,6 +130,7 @@ def test_only_what_changes_numbers_makes_another_training(tiny: Path) -> None:
 
     same: list[dict[str, Any]] = [{"pipeline.cuts": ["fc6"]}, {"pipeline.schedule": "GPipe"}, {"machine.workers": 3}]
     others: list[dict[str, Any]] = [{"lr": 0.002}, {"epochs": 4}, {"seed": 1}, {"pipeline.microbatches": 8}, {"mean": "channel"}]
+    others.append({"pipeline.replicas": 2})
     assert {fingerprint(**changes) for changes in same} == {fingerprint()}
     assert fingerprint(epochs=4).rpartition("-")[0] == fingerprint().rpartition("-")[0]  # the same, but longer
     cosine = {"lr_schedule": "cosine"}

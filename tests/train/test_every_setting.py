@@ -15,7 +15,7 @@ from alexnet.errors import UserError
 BASE: dict[str, Any] = settings_of(
     "cifar10-32", crop_size=28, crop_padding=0, scale=255, init="paper", flip=True, batch_size=10, lr=0.001, precision="float32"
 ) | {
-    "pipeline": {"ranks": 1, "cuts": ["conv3"], "schedule": "1F1B", "microbatches": 2},
+    "pipeline": {"ranks": 1, "replicas": 1, "cuts": ["conv3"], "schedule": "1F1B", "microbatches": 2},
     "epochs": 3,
     "lr_schedule": "milestones",
     "lr_milestones": [1],
@@ -95,7 +95,12 @@ def test_settings_of_speed_lead_to_the_same_weights(tiny: Path) -> None:
     for workers in (1, 3):
         assert weights(tiny, machine=BASE["machine"] | {"workers": workers}) == plain
     assert weights(tiny, pipeline=BASE["pipeline"] | {"cuts": ["fc6"], "schedule": "GPipe"}) == plain  # one process has no cuts
-    assert weights(tiny, pipeline=BASE["pipeline"] | {"microbatches": 1}) != plain  # last bits
+
+
+def test_microbatches_and_replicas_change_last_bits(tiny: Path) -> None:
+    divided = [{}, {"microbatches": 1}, {"replicas": 5}, {"replicas": 5, "microbatches": 1}]
+    found = {weights(tiny, pipeline=BASE["pipeline"] | changes) for changes in divided}
+    assert len(found) == len(divided)
 
 
 def test_classes_must_be_those_of_the_data(tiny: Path) -> None:

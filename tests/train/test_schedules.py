@@ -58,7 +58,8 @@ def test_plateau_drops_where_the_error_stops_improving_three_times_at_the_most(s
 def test_early_stop_ends_a_training_so_many_epochs_after_the_best_one(tiny: Path) -> None:
     """At a rate of next to nothing the validation error stays where it begins, so the first epoch is the best."""
     small = {"lr": 1e-9, "batch_size": 10, "epochs": 5, "crop_size": 28, "crop_padding": 0}
-    base = settings_of("cifar10-32", **small) | {"pipeline": {"ranks": 1, "cuts": [], "schedule": "GPipe", "microbatches": 1}}
+    pipeline = {"ranks": 1, "replicas": 1, "cuts": [], "schedule": "GPipe", "microbatches": 1}
+    base = settings_of("cifar10-32", **small) | {"pipeline": pipeline}
     for early_stop, epochs in ((None, 5), (2, 3), (1, 2)):
         _, history, _ = trained(one_process(), base | {"early_stop": early_stop}, tiny)
         assert len(history) == epochs

@@ -28,6 +28,14 @@ def test_the_card_and_the_weights_are_the_models(tiny: Path, tmp_path: Path, kee
     assert card.data.images == {"train": 20, "val": 20, "test": 20}
     assert (card.settings["keep"], card.settings["pipeline.microbatches"]) == (keep, settings["pipeline"]["microbatches"])
     assert list(card.settings) == sorted(card.settings)
+    assert "pipeline.replicas" not in card.settings
     net, mean = load_model(tmp_path / "model.safetensors", card)
     assert all(torch.equal(value, weights[name]) for name, value in net.named_parameters())
     assert torch.equal(mean, session.mean)
+
+
+def test_several_replicas_are_in_the_card_and_in_the_line_that_describes_the_training(tiny: Path) -> None:
+    settings = settings_of("cifar10-32", **CHANGES | {"batch_size": 8, "pipeline.replicas": 2})
+    session = session_of(one_process(), settings, tiny)
+    assert session.card([], "").settings["pipeline.replicas"] == 2
+    assert "2 replicas, one process for all stages, as there is one GPU for 2 ranks, 2 microbatches" in session.describe()

@@ -61,7 +61,7 @@ class Job:
         timing = self._timing()
         self.seconds = timing.get("seconds", 0.0)
         self.known_epochs = self._rows()
-        ranks = self.settings["pipeline"]["ranks"]
+        ranks = self.settings["pipeline"]["ranks"] * self.settings["pipeline"]["replicas"]
         launcher = ["workflow.torchrun", "--nproc-per-node", str(ranks), "-m"] if ranks > 1 else []
         self.steps = [["stages.evaluate"]] if timing.get("trained") else [[*launcher, "stages.train"], ["stages.evaluate"]]
         self._next()
