@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def push_runs(repo: Repo) -> tuple[int, int]:
-    """Push the run cache with its files, but those that ``dvc gc`` has removed; returns how many were sent, and how many failed."""
+    """Push the run cache with the files that ``dvc gc`` has not removed; returns how many were sent, and how many failed."""
     with repo.lock:
         runs = repo.stage_cache.push(None)
         used = set().union(*repo.stage_cache.get_used_objs(runs).values())

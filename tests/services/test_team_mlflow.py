@@ -129,8 +129,13 @@ def test_files_are_on_s3_and_rows_in_postgresql(team: Team, postgres: Postgres, 
     count = "select count(*) from metrics"
     rows = execute(anna, "bash", "-c", f'{postgres.variables}; psql -d mlflow -Atc "{count}"')
     assert int(rows) > 10 * STEPS
-    keys = execute(anna, "python", "-c", f"import boto3; s3 = boto3.client('s3', endpoint_url='{team.s3}', aws_access_key_id='k',"
+    keys = execute(
+        anna,
+        "python",
+        "-c",
+        f"import boto3; s3 = boto3.client('s3', endpoint_url='{team.s3}', aws_access_key_id='k',"
         " aws_secret_access_key='s'); pages = s3.get_paginator('list_objects_v2').paginate(Bucket='alexnet', Prefix='mlflow/');"
-        " print(*(item['Key'] for page in pages for item in page['Contents']), sep='\\n')")
+        " print(*(item['Key'] for page in pages for item in page['Contents']), sep='\\n')",
+    )
     assert sum(key.endswith("alexnet.safetensors") for key in keys.splitlines()) >= 10
     assert not (anna / "mlruns").exists() and not (anna / "mlflow.db").exists()
