@@ -1,4 +1,4 @@
-"""Open MLflow's UI on 127.0.0.1, until Ctrl-C."""
+"""Open MLflow's UI on 127.0.0.1, until Ctrl-C; of a tracking server, say where its UI is."""
 
 import os
 import signal
@@ -19,13 +19,14 @@ LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore
 def main() -> None:
     """Serve the store of this repository; ``$PORT`` is the port, by default 5000."""
     store, port = Store(main_repository()), os.environ.get("PORT", "5000")
-    if store.artifacts is None:
-        raise UserError(f"MLFLOW_TRACKING_URI is {store.uri}, a server with a UI of its own; open that in a browser")
     # The UI creates a missing database without the lock that keeps a training from creating it at the same time.
     try:
         page = store.page
     except store.failure as error:
         raise UserError(f"{store.describe(error)}; fix that, then run this again") from None
+    if store.artifacts is None:
+        say(f"MLflow is on {store.shown.rstrip('/')}{page}, as MLFLOW_TRACKING_URI says")
+        return
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
     command += ["--backend-store-uri", store.uri, "--default-artifact-root", store.artifacts]
     refuse_taken(port)

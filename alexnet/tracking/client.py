@@ -79,6 +79,11 @@ class Store:
             return "ALEXNET_TRACKING is off"
         return "" if find_spec("mlflow") else "MLflow is not installed"
 
+    @property
+    def shown(self) -> str:
+        """The address without the password that it may hold."""
+        return _shown(self.uri)
+
     def connect(self) -> None:
         """Connect, and create the experiment if it does not exist. Raises what MLflow raises."""
         self._experiment  # noqa: B018
@@ -182,7 +187,7 @@ class Store:
             )
         elif len(line) > 2 * HALF_LINE:  # the cause comes last
             line = f"{line[:HALF_LINE]} … {line[-HALF_LINE:]}"
-        return re.sub(r"//[^/\s]*@", "//", f"MLflow at {self.uri} failed ({line})")
+        return _shown(f"MLflow at {self.uri} failed ({line})")
 
 
 class StoredRun:
@@ -267,6 +272,11 @@ class StoredRun:
     def end(self, status: str, when: int | None = None) -> None:
         """End the run: FINISHED, FAILED or KILLED, now or at a time in milliseconds since 1970."""
         self._client.set_terminated(self._id, status, when)
+
+
+def _shown(text: str) -> str:
+    """``text`` without names and passwords in addresses."""
+    return re.sub(r"//[^/\s]*@", "//", text)
 
 
 def named_results(results: Mapping[str, Any]) -> dict[str, float]:

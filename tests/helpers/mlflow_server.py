@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -26,24 +26,13 @@ def free_port() -> int:
 
 
 class Server:
-    """MLflow's tracking server, whose runs and files lie in ``folder``."""
+    """MLflow's tracking server, whose runs and files lie in ``folder``, or as ``command`` starts it."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, command: Sequence[str] = ()) -> None:
         self.port = port
         store = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "artifacts")]
-        self._command = [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--workers",
-            "1",
-            *store,
-        ]
+        address = ["--host", "127.0.0.1", "--port", str(port)]
+        self._command = list(command) or [sys.executable, "-m", "mlflow", "server", *address, "--workers", "1", *store]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

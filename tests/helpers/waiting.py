@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 
 
-def until(true: Callable[[], bool], every: float = 0.05) -> None:
-    """Wait until ``true`` is, and fail after a minute."""
-    deadline = time.monotonic() + 60
+def until(true: Callable[[], bool], every: float = 0.05, patience: float = 60) -> None:
+    """Wait until ``true`` is, and fail after ``patience`` seconds."""
+    deadline = time.monotonic() + patience
     while not true():
         assert time.monotonic() < deadline
         time.sleep(every)
