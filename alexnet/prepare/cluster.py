@@ -27,13 +27,14 @@ CODE = ("prepare", "sources")
 LIBRARIES = ("numpy", "pillow", "simplejpeg")
 WAIT = 60
 """Seconds that a cluster may be without a scheduler or without workers."""
-REMEDY = "start `python -m distributed.cli.dask_worker ADDRESS` in this repository's folder, of the same version, on each machine"
+REMEDY = "start the scheduler and its workers in this repository's folder, all with the same version of it"
 
 
 class Decoders(WorkerPlugin):
     """Decoding processes beside a Dask worker, which an image cannot kill then."""
 
     def __init__(self) -> None:
+        """Take the code here as what a worker should have."""
         self.name = f"alexnet-{uuid4()}"
         self.code = fingerprint()
 
@@ -75,6 +76,8 @@ class Cluster:
                     raise UserError(f"machine.dask: all workers are gone; {REMEDY}, then run this again") from None
             except KilledWorker as death:
                 raise UserError(f"machine.dask: several workers died one after the other ({death}); see their logs") from None
+            except RuntimeError as error:
+                raise UserError(f"machine.dask: {' '.join(str(error).split())[:120]}; {REMEDY}") from None
             except (CancelledError, OSError):
                 raise UserError("machine.dask: the connection to the scheduler is lost; run this again") from None
 

@@ -102,9 +102,11 @@ class Team(Protocol):
     size: int
     """Chunks at work at once."""
 
-    def start(self, job: Job[Item, Result], chunk: Sequence[Item]) -> Any: ...
+    def start(self, job: Job[Item, Result], chunk: Sequence[Item]) -> Any:
+        """Begin a chunk."""
 
-    def finish(self, job: Job[Item, Result], chunk: Sequence[Item], started: Any) -> "Iterable[Done[Item, Result]]": ...
+    def finish(self, job: Job[Item, Result], chunk: Sequence[Item], started: Any) -> "Iterable[Done[Item, Result]]":
+        """Wait for what ``start`` began."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,8 @@ def in_chunks(
 ) -> "Iterator[Done[Item, Result]]":
     """Apply ``function`` to chunks of ``items`` in ``workers`` processes (None: one per core); yields (chunk, result) in order.
 
-    ``workers`` may be the address of a Dask scheduler: then its cluster works. A chunk whose worker dies or exceeds the ``limits``
-    is tried again item by item. An item whose worker dies, or computes too long, is yielded as (chunk of one, ``WorkerFailure``).
+    ``workers`` may be the address of a Dask scheduler: then its cluster works. A chunk whose worker dies or exceeds the
+    ``limits`` is tried again item by item. An item whose worker dies, or computes too long, is yielded as (chunk of one, ``WorkerFailure``).
     If it was only late by the clock, which says nothing about the item, ``UserError`` is raised. Errors that ``function`` raises
     are raised here. Results must not depend on the chunks. ``title`` names the progress bar, ``place`` an item.
     """

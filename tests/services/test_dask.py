@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
     """The address of a scheduler, and its three workers."""
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"}
     start = partial(subprocess.Popen, cwd=tmp_path, env=environment, start_new_session=True)
     file, log = tmp_path / "scheduler.json", (tmp_path / "log").open("wb")
     here = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
@@ -111,5 +111,5 @@ def test_a_cluster_gives_the_bytes_of_one_machine(cluster: tuple[str, list["subp
 
 
 def test_a_cluster_that_is_not_there_is_named() -> None:
-    with pytest.raises(UserError, match="no scheduler answers at tcp://127.0.0.1:9; start one"):
+    with pytest.raises(UserError, match=r"no scheduler answers at tcp://127.0.0.1:9; start one"):
         list(in_chunks(len, [1], workers="tcp://127.0.0.1:9", title="", place=str))
