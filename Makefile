@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # These would send packages elsewhere than into .venv.
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PYTHONHOME
 
-.PHONY: repro exp test test-gpu lint faults bench ui
+.PHONY: repro exp test test-gpu test-services lint faults bench ui
 
 # From left to right, also with -j: what refuses comes before what installs.
 .NOTPARALLEL:
@@ -33,6 +33,10 @@ test: $(READY_DEV) lint
 # On a machine with a GPU; most need one, some two.
 test-gpu: $(READY_DEV)
 	@$(ACTIVATE) python -m pytest -m gpu
+
+# What needs servers, namespaces or minutes; a test is skipped where its server is missing.
+test-services: $(READY_DEV)
+	@$(ACTIVATE) python -m pytest -m services
 
 lint: $(READY_DEV)
 	@$(ACTIVATE) ruff check . && ruff format --check . && mypy && lint-imports && python -m docs.tables --check

@@ -15,7 +15,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["helpers.pictures", "helpers.asked", "helpers.small_disk"]
 
-GPU = Path(__file__).parent / "gpu"
+TESTS = Path(__file__).parent
+APART = ("gpu", "services")
+"""Folders whose tests run only with ``-m`` and their name."""
 LONGEST = ("test_workflow.py", "test_recipe.py", "test_odd_names.py", "test_bench.py", "test_interrupted.py")
 
 
@@ -26,11 +28,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With ``-m gpu`` load its tests alone, which need neither DVC nor MLflow."""
-    inside = collection_path.is_relative_to(GPU)
-    if config.option.markexpr == "gpu":
-        return None if inside or GPU.is_relative_to(collection_path) else True
-    return True if inside else None
+    """With ``-m gpu`` load its tests alone, which need neither DVC nor MLflow; with ``-m services`` its own."""
+    asked = config.option.markexpr
+    if asked in APART:
+        wanted = TESTS / asked
+        return None if collection_path.is_relative_to(wanted) or wanted.is_relative_to(collection_path) else True
+    return True if any(collection_path.is_relative_to(TESTS / name) for name in APART) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -76,7 +76,7 @@ class Job(Generic[Item, Result]):
         return pool.schedule(_bounded, (self.function, chunk, self.limits.computing), timeout=self.limits.waiting)
 
     def finish(self, pool: ProcessPool, chunk: Sequence[Item], future: "ProcessFuture[Result]") -> "Iterator[Done[Item, Result]]":
-        """Wait for ``start``'s result, and if its process died of one of the items, for each item's own; as ``in_chunks`` says."""
+        """Wait for ``start``'s result, and if its process died of one of the items, for each item's own."""
         try:
             yield chunk, future.result()
             alone = []
@@ -132,10 +132,11 @@ def in_chunks(
 ) -> "Iterator[Done[Item, Result]]":
     """Apply ``function`` to chunks of ``items`` in ``workers`` processes (None: one per core); yields (chunk, result) in order.
 
-    ``workers`` may be the address of a Dask scheduler: then its cluster works. A chunk whose worker dies or exceeds the
-    ``limits`` is tried again item by item. An item whose worker dies, or computes too long, is yielded as (chunk of one, ``WorkerFailure``).
-    If it was only late by the clock, which says nothing about the item, ``UserError`` is raised. Errors that ``function`` raises
-    are raised here. Results must not depend on the chunks. ``title`` names the progress bar, ``place`` an item.
+    ``workers`` may be the address of a Dask scheduler: then its cluster works. A chunk whose process dies or exceeds the
+    ``limits`` is tried again item by item. An item whose process dies, or computes too long, is yielded as (chunk of one,
+    ``WorkerFailure``). If it was only late by the clock, which says nothing about the item, ``UserError`` is raised. Errors
+    that ``function`` raises are raised here. Results must not depend on the chunks. ``title`` names the progress bar,
+    ``place`` an item.
     """
     firsts = range(0, len(items), CHUNK)
     job = Job(function, place, limits)
