@@ -28,9 +28,11 @@ def main(params: Params) -> None:
     from alexnet.sources import manifest
 
     listed = manifest.read(paths.RAW)
-    spec = SquareSpec(listed.folder(paths.main_repository(), paths.RAW), listed.pixels, params.preprocess.size)
+    spec = SquareSpec(listed.folder(paths.main_repository(), paths.RAW.absolute()), listed.pixels, params.preprocess.size)
     rows = color_stats.sample(listed.of_split("train"), params.pca.images)
-    total = color_stats.collect(rows, spec, workers=params.machine.workers, max_rejects=params.data.max_rejects)
+    total = color_stats.collect(
+        rows, spec, workers=params.machine.dask or params.machine.workers, max_rejects=params.data.max_rejects
+    )
     with whole_file(paths.MEAN) as file:
         np.save(file, color_stats.mean_image(total))
     color_stats.eigenbasis(total).write(paths.EIGENBASIS)

@@ -24,13 +24,13 @@ def main(params: Params) -> None:
     from alexnet.sources import manifest
 
     listed = manifest.read(paths.RAW)
-    spec = SquareSpec(listed.folder(paths.main_repository(), paths.RAW), listed.pixels, params.preprocess.size)
+    spec = SquareSpec(listed.folder(paths.main_repository(), paths.RAW.absolute()), listed.pixels, params.preprocess.size)
     rejects = write_shards(
         paths.SHARDS,
         listed,
         spec,
         quality=params.preprocess.quality,
-        workers=params.machine.workers,
+        workers=params.machine.dask or params.machine.workers,
         max_rejects=params.data.max_rejects,
     )
     where = f", listed in {paths.SHARDS / 'rejects.csv'}: {shown(rejects)}" if rejects else ""

@@ -58,7 +58,7 @@ def sums(rows: Sequence[Numbered], spec: SquareSpec) -> Sums:
     return total
 
 
-def collect(rows: Sequence[Numbered], spec: SquareSpec, *, workers: int | None, max_rejects: int) -> Sums:
+def collect(rows: Sequence[Numbered], spec: SquareSpec, *, workers: int | str | None, max_rejects: int) -> Sums:
     """The sums over ``rows`` in one pass over ``workers`` processes.
 
     Raises ``UserError`` if more than ``max_rejects`` images are unreadable, or all are.

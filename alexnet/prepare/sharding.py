@@ -45,7 +45,7 @@ def estimated_bytes(images: int, size: int, quality: int) -> int:
 
 
 def write_shards(
-    folder: Path, manifest: Manifest, spec: SquareSpec, *, quality: int, workers: int | None, max_rejects: int
+    folder: Path, manifest: Manifest, spec: SquareSpec, *, quality: int, workers: int | str | None, max_rejects: int
 ) -> list[Reject]:
     """Empty ``folder``, then write the shards of all splits, their indexes, ``rejects.csv`` and, last, ``meta.json``.
 
@@ -84,7 +84,7 @@ def write_shards(
 
 
 def _encoded(
-    rows: Sequence[Numbered], spec: SquareSpec, quality: int, workers: int | None, rejects: list[Reject], max_rejects: int
+    rows: Sequence[Numbered], spec: SquareSpec, quality: int, workers: int | str | None, rejects: list[Reject], max_rejects: int
 ) -> Iterator[Encoded]:
     work = partial(encode, spec=spec, quality=quality)
     for chunk, jpegs in in_chunks(work, rows, workers=workers, title="preprocess", place=place):

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import TimeoutError as ChunkTimeout
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.context import ForkServerContext
 from multiprocessing.synchronize import RLock
 from multiprocessing.util import get_temp_dir
-from typing import TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from tqdm import tqdm
@@ -59,62 +59,116 @@ class Limits:
 
 
 LIMITS = Limits()
+Done = tuple[Sequence[Item], Result | WorkerFailure]
+"""A chunk and its result."""
+
+
+@dataclass(frozen=True)
+class Job(Generic[Item, Result]):
+    """What is done with each chunk; picklable, for the workers."""
+
+    function: Callable[[Sequence[Item]], Result]
+    place: Callable[[Item], str]
+    limits: Limits
+
+    def start(self, pool: ProcessPool, chunk: Sequence[Item]) -> "ProcessFuture[Result]":
+        """Have a process of ``pool`` do it."""
+        return pool.schedule(_bounded, (self.function, chunk, self.limits.computing), timeout=self.limits.waiting)
+
+    def finish(self, pool: ProcessPool, chunk: Sequence[Item], future: "ProcessFuture[Result]") -> "Iterator[Done[Item, Result]]":
+        """Wait for ``start``'s result, and if its process died of one of the items, for each item's own."""
+        try:
+            yield chunk, future.result()
+            alone = []
+        except (ProcessExpired, ChunkTimeout):
+            alone = [(chunk[at : at + 1], self.start(pool, chunk[at : at + 1])) for at in range(len(chunk))]
+        for one, again in alone:
+            try:
+                yield one, again.result()
+            except ProcessExpired as death:
+                refuse_low_limit(self.place(one[0]))
+                late = f"decoder computed for more than {self.limits.computing:g} s"
+                yield one, WorkerFailure(late if death.exitcode == -signal.SIGVTALRM else "decoder crashed")
+            except ChunkTimeout:
+                raise UserError(
+                    f"reading {self.place(one[0])} took more than {self.limits.waiting:g} s, most of it spent waiting; "
+                    "check its disk and the free memory, then run this again"
+                ) from None
+
+
+class Team(Protocol):
+    """Those who work: processes here, or a cluster's."""
+
+    size: int
+    """Chunks at work at once."""
+
+    def start(self, job: Job[Item, Result], chunk: Sequence[Item]) -> Any:
+        """Begin a chunk."""
+
+    def finish(self, job: Job[Item, Result], chunk: Sequence[Item], started: Any) -> "Iterable[Done[Item, Result]]":
+        """Wait for what ``start`` began."""
+
+
+@dataclass(frozen=True)
+class _Here:
+    pool: ProcessPool
+    size: int
+
+    def start(self, job: Job[Item, Result], chunk: Sequence[Item]) -> Any:
+        return job.start(self.pool, chunk)
+
+    def finish(self, job: Job[Item, Result], chunk: Sequence[Item], started: Any) -> "Iterable[Done[Item, Result]]":
+        return job.finish(self.pool, chunk, started)
 
 
 def in_chunks(
     function: Callable[[Sequence[Item]], Result],
     items: Sequence[Item],
     *,
-    workers: int | None,
+    workers: int | str | None,
     title: str,
     place: Callable[[Item], str],
     limits: Limits = LIMITS,
-) -> Iterator[tuple[Sequence[Item], Result | WorkerFailure]]:
+) -> "Iterator[Done[Item, Result]]":
     """Apply ``function`` to chunks of ``items`` in ``workers`` processes (None: one per core); yields (chunk, result) in order.
 
-    A chunk whose worker dies or exceeds the ``limits`` is tried again item by item. An item whose worker dies, or computes too
-    long, is yielded as (chunk of one, ``WorkerFailure``). If it was only late by the clock, which says nothing about the item,
-    ``UserError`` is raised. Errors that ``function`` raises are raised here. Results must not depend on the chunks. ``title``
-    names the progress bar, ``place`` an item.
+    ``workers`` may be the address of a Dask scheduler: then its cluster works. A chunk whose process dies or exceeds the
+    ``limits`` is tried again item by item. An item whose process dies, or computes too long, is yielded as (chunk of one,
+    ``WorkerFailure``). If it was only late by the clock, which says nothing about the item, ``UserError`` is raised. Errors
+    that ``function`` raises are raised here. Results must not depend on the chunks. ``title`` names the progress bar,
+    ``place`` an item.
     """
     firsts = range(0, len(items), CHUNK)
-    workers = min(workers or len(os.sched_getaffinity(0)), max(len(firsts), 1))
+    job = Job(function, place, limits)
     bar = tqdm(total=len(items), desc=title, unit=" images", disable=None, leave=False)
-    with bar, _pool(workers) as pool:
+    with bar, _team(workers, len(firsts)) as team:
 
-        def start(chunk: Sequence[Item]) -> ProcessFuture[Result]:
-            return pool.schedule(_bounded, (function, chunk, limits.computing), timeout=limits.waiting)
-
-        def finish(
-            chunk: Sequence[Item], future: ProcessFuture[Result]
-        ) -> Iterator[tuple[Sequence[Item], Result | WorkerFailure]]:
-            try:
-                yield chunk, future.result()
-                alone = []
-            except (ProcessExpired, ChunkTimeout):
-                alone = [(chunk[at : at + 1], start(chunk[at : at + 1])) for at in range(len(chunk))]
-            for one, again in alone:
-                try:
-                    yield one, again.result()
-                except ProcessExpired as death:
-                    refuse_low_limit(place(one[0]))
-                    late = f"decoder computed for more than {limits.computing:g} s"
-                    yield one, WorkerFailure(late if death.exitcode == -signal.SIGVTALRM else "decoder crashed")
-                except ChunkTimeout:
-                    raise UserError(
-                        f"reading {place(one[0])} took more than {limits.waiting:g} s, most of it spent waiting; "
-                        "check its disk and the free memory, then run this again"
-                    ) from None
+        def finish(chunk: Sequence[Item], started: Any) -> "Iterator[Done[Item, Result]]":
+            yield from team.finish(job, chunk, started)
             bar.update(len(chunk))
 
-        pending: deque[tuple[Sequence[Item], ProcessFuture[Result]]] = deque()
+        pending: deque[tuple[Sequence[Item], Any]] = deque()
         for first in firsts:
             chunk = items[first : first + CHUNK]
-            pending.append((chunk, start(chunk)))
-            if len(pending) == AHEAD * workers:
+            pending.append((chunk, team.start(job, chunk)))
+            if len(pending) == AHEAD * team.size:
                 yield from finish(*pending.popleft())
-        for chunk, future in pending:
-            yield from finish(chunk, future)
+        for chunk, started in pending:
+            yield from finish(chunk, started)
+
+
+@contextmanager
+def _team(workers: int | str | None, chunks: int) -> Iterator[Team]:
+    if isinstance(workers, str):
+        # Imported here, as Dask is optional.
+        from alexnet.prepare.cluster import cluster
+
+        with cluster(workers) as team:
+            yield team
+    else:
+        size = min(workers or len(os.sched_getaffinity(0)), max(chunks, 1))
+        with decoding_pool(size) as pool:
+            yield _Here(pool, size)
 
 
 def _bounded(function: Callable[[Sequence[Item]], Result], items: Sequence[Item], computing: float) -> Result:
@@ -140,7 +194,8 @@ class _Context(ForkServerContext):
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPool]:
+def decoding_pool(workers: int) -> Iterator[ProcessPool]:
+    """Processes that may crash, hang or eat memory."""
     # A server with the libraries loaded, and without threads, forks workers in milliseconds, also to replace dead ones.
     context = _Context()
     _keep_socket_short()
