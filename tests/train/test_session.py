@@ -10,6 +10,7 @@ from helpers.training import one_process, session_of
 
 from alexnet.models.saved import load_model, save_weights
 from alexnet.train.checkpoint import Checkpoint
+from alexnet.train.state import Epoch
 from alexnet.train.trainer import Silent
 
 CHANGES: dict[str, Any] = {"batch_size": 10, "epochs": 2, "lr": 1e-9, "precision": "float32", "pipeline.ranks": 1}
@@ -37,5 +38,5 @@ def test_the_card_and_the_weights_are_the_models(tiny: Path, tmp_path: Path, kee
 def test_several_replicas_are_in_the_card_and_in_the_line_that_describes_the_training(tiny: Path) -> None:
     settings = settings_of("cifar10-32", **CHANGES | {"batch_size": 8, "pipeline.replicas": 2})
     session = session_of(one_process(), settings, tiny)
-    assert session.card([], "").settings["pipeline.replicas"] == 2
+    assert session.card([Epoch(1, 0.01, 2.3, 0.9, 2.3, 0.9, 0.5)], "").settings["pipeline.replicas"] == 2
     assert "2 replicas, one process for all stages, as there is one GPU for 2 ranks, 2 microbatches" in session.describe()
