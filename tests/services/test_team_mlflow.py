@@ -18,9 +18,9 @@ from alexnet.files.whole import sha256_of
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(1800)]
 
-RATES = {"anna": (0.001, 0.0011, 0.0012, 0.0013, 0.0014), "ben": (0.002, 0.0021, 0.0022, 0.0023, 0.0024)}
+RATES = {"anna": (0.0015, 0.0011, 0.0012, 0.0013, 0.0014), "ben": (0.002, 0.0021, 0.0022, 0.0023, 0.0024)}
 STEPS, EPOCHS = 6, 2
-"""Of each training."""
+"""Of each training; DVC knows none of these rates, or it would not train."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def server(team: Team, postgres: Postgres, page: Page) -> Iterator[Server]:
     page.run(team.folder, AS_POSTGRES if postgres.owner else "psql", before=postgres.variables)
     commands = page.block("export AWS_ACCESS_KEY_ID")
     port = int(commands.split("--port ")[1].split()[0])
-    server = Server(team.folder, port, ["bash", "-c", f"PATH={Path(sys.executable).parent}:$PATH\n{commands}"])
+    server = Server(team.folder, port, ["bash", "-c", f"exec >/dev/null\nPATH={Path(sys.executable).parent}:$PATH\n{commands}"])
     server.start()
     server.wait()
     yield server
@@ -125,12 +125,12 @@ def test_the_ui_is_the_servers(page: Page, server: Server, anna: Path) -> None:
     assert len(said.splitlines()) == 1
 
 
-def test_files_are_on_s3_and_rows_in_postgresql(team: Team, postgres: Postgres, server: Server, anna: Path) -> None:
+def test_files_are_on_s3_and_rows_in_postgresql(team: Team, postgres: Postgres, server: Server, ben: Path) -> None:
     count = "select count(*) from metrics"
-    rows = execute(anna, "bash", "-c", f'{postgres.variables}; psql -d mlflow -Atc "{count}"')
+    rows = execute(ben, "bash", "-c", f'{postgres.variables}; psql -d mlflow -Atc "{count}"')
     assert int(rows) > 10 * STEPS
     keys = execute(
-        anna,
+        ben,
         "python",
         "-c",
         f"import boto3; s3 = boto3.client('s3', endpoint_url='{team.s3}', aws_access_key_id='k',"
@@ -138,4 +138,5 @@ def test_files_are_on_s3_and_rows_in_postgresql(team: Team, postgres: Postgres, 
         " print(*(item['Key'] for page in pages for item in page['Contents']), sep='\\n')",
     )
     assert sum(key.endswith("alexnet.safetensors") for key in keys.splitlines()) >= 10
-    assert not (anna / "mlruns").exists() and not (anna / "mlflow.db").exists()
+    # His trainings all had the server; the first of the other clone had none.
+    assert not (ben / "mlruns").exists() and not (ben / "mlflow.db").exists()

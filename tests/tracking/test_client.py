@@ -230,7 +230,10 @@ def test_a_deleted_experiment_is_refused_with_the_command_that_helps(standing: P
         ("mssql+pyodbc://u:secret@127.0.0.1/db", "pyodbc"),
     ],
 )
-def test_a_database_without_its_driver_is_refused_with_the_package(tmp_path: Path, uri: str, package: str) -> None:
+def test_a_database_without_its_driver_is_refused_with_the_package(
+    tmp_path: Path, uri: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # the only one that is installed, for the tests of services
     said = failure_of(tmp_path, uri)
     assert re.search(rf"\(its driver is missing; run `python -m pip install '?{package}\b", said)
     assert "secret" not in said
