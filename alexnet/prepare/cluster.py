@@ -72,7 +72,7 @@ class Cluster:
                 done: list[Done[Item, Result]] = started.result(timeout=WAIT)
                 return done
             except TimeoutError:
-                if not self.client.nthreads():
+                if not self.client.nthreads():  # type: ignore[no-untyped-call]
                     raise UserError(f"machine.dask: all workers are gone; {REMEDY}, then run this again") from None
             except KilledWorker as death:
                 raise UserError(f"machine.dask: several workers died one after the other ({death}); see their logs") from None
@@ -86,13 +86,13 @@ class Cluster:
 def cluster(address: str) -> Iterator[Cluster]:
     """The cluster of the scheduler at ``address``, with decoders as long as this lasts. Raises ``UserError``."""
     try:
-        client = Client(address, timeout=WAIT // 4, set_as_default=False)
+        client = Client(address, timeout=WAIT // 4, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError):
         raise UserError(
             f"machine.dask: no scheduler answers at {address}; start one (`dask scheduler`), or leave the setting empty"
         ) from None
     with client:
-        threads = client.nthreads()
+        threads = client.nthreads()  # type: ignore[no-untyped-call]
         if not threads:
             raise UserError(f"machine.dask: {address} has no workers; {REMEDY}")
         decoders = Decoders()
@@ -104,7 +104,7 @@ def cluster(address: str) -> Iterator[Cluster]:
             yield Cluster(client, decoders.name, sum(threads.values()))
         finally:
             with suppress(Exception):
-                client.unregister_worker_plugin(decoders.name)
+                client.unregister_worker_plugin(decoders.name)  # type: ignore[no-untyped-call]
 
 
 def fingerprint() -> str:

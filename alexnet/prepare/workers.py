@@ -99,8 +99,9 @@ class Job(Generic[Item, Result]):
 class Team(Protocol):
     """Those who work: processes here, or a cluster's."""
 
-    size: int
-    """Chunks at work at once."""
+    @property
+    def size(self) -> int:
+        """Chunks at work at once."""
 
     def start(self, job: Job[Item, Result], chunk: Sequence[Item]) -> Any:
         """Begin a chunk."""

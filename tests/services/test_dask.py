@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
+def cluster(tmp_path: Path) -> Iterator[tuple[str, list["subprocess.Popen[str]"]]]:
     """The address of a scheduler, and its three workers."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"}
     start = partial(subprocess.Popen, cwd=tmp_path, env=environment, start_new_session=True)
@@ -40,7 +40,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]
     workers = [start([*work, "--no-nanny" if number else "--nanny", "--no-dashboard"], stderr=log) for number in range(3)]
     from distributed import Client
 
-    with Client(scheduler_file=str(file), set_as_default=False) as client:
+    with Client(scheduler_file=str(file), set_as_default=False) as client:  # type: ignore[no-untyped-call]
         client.wait_for_workers(3, timeout=120)
         address = client.scheduler.address
     yield address, workers
@@ -61,7 +61,7 @@ def die_of_forty(items: Sequence[int]) -> list[int]:
     return list(items)
 
 
-def test_a_lost_worker_costs_its_chunk_alone(cluster: tuple[str, list["subprocess.Popen[bytes]"]], tmp_path: Path) -> None:
+def test_a_lost_worker_costs_its_chunk_alone(cluster: tuple[str, list["subprocess.Popen[str]"]], tmp_path: Path) -> None:
     address, workers = cluster
     marks = tmp_path / "marks"
     marks.mkdir()
@@ -80,7 +80,7 @@ def test_a_lost_worker_costs_its_chunk_alone(cluster: tuple[str, list["subproces
     assert 0 <= done_twice <= 5  # the one at work, and results that were on the way
 
 
-def test_a_decoder_that_crashes_costs_its_image_and_no_worker(cluster: tuple[str, list["subprocess.Popen[bytes]"]]) -> None:
+def test_a_decoder_that_crashes_costs_its_image_and_no_worker(cluster: tuple[str, list["subprocess.Popen[str]"]]) -> None:
     address, workers = cluster
     found = list(in_chunks(die_of_forty, list(range(100)), workers=address, title="", place=str))
     assert [(chunk[0], part.reason) for chunk, part in found if isinstance(part, WorkerFailure)] == [(40, "decoder crashed")]
@@ -88,7 +88,7 @@ def test_a_decoder_that_crashes_costs_its_image_and_no_worker(cluster: tuple[str
     assert all(worker.poll() is None for worker in workers)
 
 
-def test_a_cluster_gives_the_bytes_of_one_machine(cluster: tuple[str, list["subprocess.Popen[bytes]"]], tmp_path: Path) -> None:
+def test_a_cluster_gives_the_bytes_of_one_machine(cluster: tuple[str, list["subprocess.Popen[str]"]], tmp_path: Path) -> None:
     rows, images = [], tmp_path / "images"
     images.mkdir()
     for number in range(150):
