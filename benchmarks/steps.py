@@ -135,7 +135,7 @@ def product(precision: str, threads: int) -> Contender:
 
 
 def side() -> int:
-    """Rows and columns of the matrices whose product is the limit: so many that the chip is busy."""
+    """Rows and columns of the matrices whose product is the limit, large enough to keep the chip busy."""
     return 8192 if torch.cuda.is_available() else 2048
 
 

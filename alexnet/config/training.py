@@ -20,7 +20,7 @@ class Pipeline(Section):
     ranks: Positive
     """Processes that train together as a pipeline; 1 gives the same numbers in one process."""
     replicas: Handful
-    """Pipelines side by side, each of so many ranks, with equal shares of every batch, whose gradients are added up."""
+    """Pipelines side by side, each over `pipeline.ranks`, with equal shares of every batch, whose gradients are added up."""
     cuts: Annotated[tuple[str, ...], Field(strict=False)]
     """Layers before which the net is cut into stages. The number of stages must be a multiple of the ranks."""
     schedule: Literal["InterleavedZeroBubble", "Interleaved1F1B", "1F1B", "GPipe"]

@@ -66,7 +66,7 @@ class Squares:
         self._place[:], self._count = -1, 0
 
     def _memory(self, new: int) -> Tensor:
-        """For all squares of the split, or for so many new ones."""
+        """For all squares of the split, or for ``new`` ones."""
         if self._kept is not None:
             return self._kept
         count = len(self.shards) if self._keep else new

@@ -152,10 +152,10 @@ def _run(*found: Result) -> tuple[str, str, str]:
 def _missing(row: Row) -> Iterator[str]:
     """That there is no record, and how long it would take."""
     known = read_estimates()
-    told = [
+    times = [
         f"{known[name]:.0f} min {schedule}" for schedule in SCHEDULES if (name := Run(row, row.seeds[0], schedule).name) in known
     ]
-    yield from ("not run yet", "–", "–", f"about {', '.join(told)}" if told else "–")
+    yield from ("not run yet", "–", "–", f"about {', '.join(times)}" if times else "–")
 
 
 def _center(result: Result) -> float:
