@@ -17,6 +17,12 @@ from alexnet.files.whole import sha256_of
 from stages.paths import MODEL
 
 
+@pytest.fixture(autouse=True)
+def _untracked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading MLflow takes a stage longer than these trainings."""
+    monkeypatch.setenv("ALEXNET_TRACKING", "off")
+
+
 def stopped(folder: Path, number: int, **changes: Any) -> tuple[int, str]:
     """Two ranks whose torchrun gets the signal after the first epoch: the exit status, and what was said from there on."""
     process = start(folder, *TWO, **changes)
