@@ -14,8 +14,8 @@ class Machine(Section):
     """The section ``machine``."""
 
     workers: Handful | None
-    """Worker processes in pca and preprocess, decoding threads per rank in train; null for one per core, in train divided by the
-    ranks."""
+    """Worker processes in pca and preprocess, decoding threads per rank in train; null for one per core, in train on
+    a CPU divided by the ranks."""
     dask: Annotated[str, Field(pattern=r"^(tcp|tls)://[^\s/]+:\d+$")] | None
     """Address of the scheduler of a Dask cluster that works in pca and preprocess; null for processes here."""
     checkpoint_minutes: AtLeastZero | None

@@ -66,9 +66,10 @@ class Session:
         self.flops = training_flops(net, settings.crop_size)
         """Of one image's training step."""
         self.engine = build_engine(net, settings, ranks)
-        self.trainer = Trainer(
-            self.engine, self._images(inputs), settings, ranks, threads=thread_count(machine.workers, ranks.count)
-        )
+        # Beside GPUs, the cores are for the ranks that decode: the first of each replica.
+        sharing = ranks.count // ranks.stages if ranks.device.type == "cuda" else ranks.count
+        threads = thread_count(machine.workers, sharing)
+        self.trainer = Trainer(self.engine, self._images(inputs), settings, ranks, threads)
 
     def describe(self) -> str:
         """One line for the user: what is trained, on what, how."""
