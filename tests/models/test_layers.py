@@ -10,7 +10,7 @@ from helpers.nets import meta_net
 from numpy.typing import NDArray
 from torch import nn
 
-from alexnet.models.layers import Dropout, LocalResponseNorm, mix
+from alexnet.models.layers import Dropout, LocalResponseNorm, _normalize, _normalize_backward, mix
 
 Maps = NDArray[np.float64]
 
@@ -191,3 +191,15 @@ def test_mix_is_splitmix64() -> None:
 
     numbers = [0, 1, 42, 2**62, -1, -(2**63)]
     assert [value % 2**64 for value in mix(torch.tensor(numbers)).tolist()] == [reference(number % 2**64) for number in numbers]
+
+
+@pytest.mark.parametrize("towers", [1, 2])
+def test_normalisation_as_a_gpu_computes_it_is_that_of_a_cpu(towers: int) -> None:
+    maps = (20 * torch.randn(2, 12, 5, 5, generator=torch.Generator().manual_seed(0))).to(memory_format=torch.channels_last)
+    gradient = torch.randn(maps.shape, generator=torch.Generator().manual_seed(1))
+    layer = LocalResponseNorm(towers)
+    normalized = layer(maps.requires_grad_())
+    normalized.backward(gradient)
+    found, root = _normalize(maps.detach(), towers, 2, layer.alpha, layer.k)
+    torch.testing.assert_close(found, normalized.detach())
+    torch.testing.assert_close(_normalize_backward(gradient, maps.detach(), root, towers, 2, layer.alpha), maps.grad)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from alexnet.models.local import LocallyConnected2d
 from alexnet.models.network import Network
 from alexnet.pipeline.deferred import DeferredGradients
-from alexnet.pipeline.deferred_layers import DeferredConv2d, DeferredLinear, defer
+from alexnet.pipeline.deferred_layers import BlockConv2d, DeferredConv2d, DeferredLinear, UngroupedConv2d, defer
 
 LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "linear": (lambda: nn.Linear(6, 5), (4, 6)),
@@ -139,3 +139,30 @@ def test_under_autocast_the_layers_compute_in_bfloat16_and_leave_float32_gradien
         assert mine.grad is not None and theirs.grad is not None
         assert mine.grad.dtype == torch.float32
         assert (mine.grad - theirs.grad).norm() <= 0.01 * theirs.grad.norm(), name
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer", "side"),
+    [
+        (UngroupedConv2d, nn.Conv2d(4, 6, 5, padding=2, groups=2), 7),
+        (BlockConv2d, nn.Conv2d(3, 5, 11, stride=4), 35),
+        (BlockConv2d, nn.Conv2d(3, 5, 11, stride=4, padding=2), 34),
+    ],
+)
+def test_a_convolution_in_the_form_for_a_gpu_has_the_outputs_and_gradients_of_the_plain_one(
+    kind: type[DeferredConv2d], layer: nn.Conv2d, side: int
+) -> None:
+    plain = layer.double()
+    assert plain.bias is not None
+    input = torch.randn(3, plain.in_channels, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    input.requires_grad_()
+    outputs = plain(input)
+    outputs.backward(gradient := torch.randn(outputs.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)))
+    ours = kind(plain, DeferredGradients())
+    with torch.no_grad():
+        prepared, weight = ours.prepared(input, plain.weight)
+        torch.testing.assert_close(ours.output(prepared, weight, plain.bias), outputs)
+        for found, expected in zip(ours.weight_gradients(gradient, prepared), (plain.weight.grad, plain.bias.grad), strict=True):
+            torch.testing.assert_close(found, expected)
+        if kind is UngroupedConv2d:
+            torch.testing.assert_close(ours.input_gradient(gradient, prepared, weight), input.grad)
