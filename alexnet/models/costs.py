@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from alexnet.models.network import WEIGHTED, Network, dry_run
 
@@ -25,10 +25,15 @@ def costs(net: Network, crop_size: int) -> dict[str, Cost]:
     for name, layer in net.named_children():
         maps = dry_run(Network([(name, layer)]), maps)
         if isinstance(layer, WEIGHTED):
-            # A convolution uses its weights at each place of the maps that come out, the other layers use them once.
-            uses = maps[0, 0].numel() if isinstance(layer, nn.Conv2d) else 1
-            found[name] = Cost(sum(p.numel() for p in layer.parameters()), uses * layer.weight.numel())
+            found[name] = cost(layer, maps)
     return found
+
+
+def cost(layer: WEIGHTED, outputs: Tensor) -> Cost:
+    """The cost of ``layer``, whose outputs for one or more images are ``outputs``."""
+    # A convolution uses its weights at each place of the maps that come out, the other layers use them once.
+    uses = outputs[0, 0].numel() if isinstance(layer, nn.Conv2d) else 1
+    return Cost(sum(parameter.numel() for parameter in layer.parameters()), uses * layer.weight.numel())
 
 
 def training_flops(net: Network, crop_size: int) -> int:

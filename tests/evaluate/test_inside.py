@@ -47,7 +47,7 @@ def hooked(net: Network, image: Tensor) -> dict[str, Tensor]:
 def test_maps_are_what_the_activations_put_out(model: str, activation: str, maps: dict[str, str]) -> None:
     net = net_of(model, crop_size=28, activation=activation)
     image = torch.randn(1, 3, 28, 28, generator=torch.Generator().manual_seed(0))
-    _, found = look_inside(net, image, 28)
+    _, found = look_inside(net, image)
     expected = hooked(net, image)
     assert list(found) == list(maps)
     for convolution, name in maps.items():
@@ -58,7 +58,7 @@ def test_maps_are_what_the_activations_put_out(model: str, activation: str, maps
 def test_layers_cost_and_pass_on_what_the_net_and_the_pipeline_do(model: str) -> None:
     net = net_of(model, crop_size=28)
     image = torch.zeros(1, 3, 28, 28)
-    layers, _ = look_inside(net, image, 28)
+    layers, _ = look_inside(net, image)
     assert [layer["name"] for layer in layers] == net.weighted
     found = {layer["name"]: layer for layer in layers}
     outputs = hooked(net, image)
@@ -75,7 +75,7 @@ def test_the_image_is_the_centre_crop_of_the_first_of_the_split(tiny: Path, tmp_
     card, mean = card_of(size=32, crop_size=28, crop_padding=0), torch.full((3, 32, 32), 100.0)
     write_inside(tmp_path, net, shards, Runner(mean, card, torch.device("cpu"), cores=1))
     square = torch.from_numpy(np.array(decode(bytes(shards.jpeg(0))))).permute(2, 0, 1)[None].float() - mean
-    layers, expected = look_inside(net, square[..., 2:30, 2:30].contiguous(), 28)
+    layers, expected = look_inside(net, square[..., 2:30, 2:30].contiguous())
     assert json.loads((tmp_path / "layers.json").read_text()) == layers
     maps = load_file(tmp_path / "maps.safetensors")
     assert maps.keys() == expected.keys()
