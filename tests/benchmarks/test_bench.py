@@ -1,7 +1,5 @@
 """The measurements compare what they say, in the precisions that the machine has instructions for."""
 
-import subprocess
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -157,24 +155,6 @@ def test_without_bfloat16_instructions_the_step_is_measured_in_float32(
     assert figures.left_out == steps + [f"{step}, beside torchvision's net" for step in steps]
 
 
-CONTENDERS = """
-from benchmarks import peers, steps
-from benchmarks.precisions import precisions
-steps.side = lambda: 256
-assert steps.ours(precisions()[0], 2, 2, 1)() > 0
-for precision in precisions():
-    assert steps.product(precision, 1)() > 0
-assert peers.plain(2, 1)() > 0
-assert peers.torchvision(2, 1)() > 0
-assert peers.best_torchvision(precisions()[0], 2, 1)() > 0
-"""
-
-
-def test_every_contender_of_the_step_steps() -> None:
-    # In a process of their own: they set its threads and memory.
-    subprocess.run([sys.executable, "-c", CONTENDERS], cwd=ROOT, check=True)
-
-
 def test_the_bare_forward_pass_computes_as_much_as_the_test() -> None:
     net = net_of("alexnet").eval()
     squares, _ = steps.random_batch(1, 256, 1, torch.device("cpu"))
@@ -209,13 +189,6 @@ def checked(file: Path) -> Figures:
     figures = read(file)
     assert all(len(row.ours) == len(row.theirs) == 1 and row.ours[0] > 0 < row.theirs[0] for row in figures.comparisons)
     return figures
-
-
-def test_the_test_runs_as_a_command_and_leaves_its_figures(tmp_path: Path) -> None:
-    file = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "benchmarks.evaluation", "--batch", "1", "--rounds", "1", "--threads", "1"]
-    subprocess.run([*command, "--json", str(file)], cwd=ROOT, check=True)
-    assert [row.what for row in checked(file).comparisons] == ["ten-crop test, float32"]
 
 
 def test_without_bfloat16_instructions_the_wait_is_that_of_a_training_in_float32(

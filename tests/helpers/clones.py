@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+from helpers.nets import settings_of
 from helpers.staged import ROOT
 from ruamel.yaml import YAML
 
@@ -54,3 +56,24 @@ def clone(folder: Path, params: dict[str, Any]) -> Path:
     execute(folder, "git", "add", "-A")
     execute(folder, "git", "commit", "-qm", "start")
     return folder
+
+
+def reproduced(folder: Path) -> Path:
+    """A clone, set to the small net, in which `dvc repro` has run."""
+    clone(folder, settings_of("cifar10-32", **SMALL))
+    execute(folder, "dvc", "repro")
+    execute(folder, "git", "add", "-A")
+    execute(folder, "git", "commit", "-qm", "results")
+    return folder
+
+
+def runs(folder: Path) -> pd.DataFrame:
+    """MLflow's runs, read in a process of their own."""
+    program = (
+        "import mlflow, sys; mlflow.set_tracking_uri('sqlite:///mlflow.db');"
+        "mlflow.search_runs(experiment_names=['alexnet']).to_json('runs.json', default_handler=str)"
+    )
+    execute(folder, "python", "-c", program)
+    table = pd.read_json(folder / "runs.json")
+    (folder / "runs.json").unlink()
+    return table

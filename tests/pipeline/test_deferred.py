@@ -14,8 +14,8 @@ from alexnet.pipeline.deferred_layers import BlockConv2d, DeferredConv2d, Deferr
 
 LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "linear": (lambda: nn.Linear(6, 5), (4, 6)),
-    "convolution": (lambda: nn.Conv2d(4, 6, 3, stride=2, padding=1), (4, 4, 7, 7)),
-    "convolution of two towers": (lambda: nn.Conv2d(4, 6, 3, groups=2), (4, 4, 5, 5)),
+    "convolution": (lambda: nn.Conv2d(2, 3, 3, stride=2, padding=1), (4, 2, 5, 5)),
+    "convolution of two towers": (lambda: nn.Conv2d(4, 6, 3, groups=2), (4, 4, 4, 4)),
     "local": (lambda: drawn(LocallyConnected2d(2, 3, side=3, size=(3, 4))), (4, 2, 3, 4)),
 }
 

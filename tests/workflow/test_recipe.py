@@ -88,12 +88,16 @@ class TwoSteps(Silent):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_trains(name: str, small: Path, tiny: Path, tmp_path: Path) -> None:
-    """Two steps of two images: finite losses, and every tensor of the net moves but for frozen layers."""
+    """Two steps of two images: finite losses, and every tensor of the net moves but for frozen layers.
+
+    An ablation takes them in a small net.
+    """
     few: dict[str, Any] = {"batch_size": 2, "precision": "float32"}
     if recipe.read(name).get("init_from"):
         few["init_from"] = str(tmp_path / "start.safetensors")
         save_model(net_of(settings_of(name)["model"]), few["init_from"])
-    settings = settings_of(name, **few, **{"pipeline.ranks": 1, "pipeline.microbatches": 1, "machine.workers": 1})
+    few |= {"pipeline.ranks": 1, "pipeline.microbatches": 1, "machine.workers": 1}
+    settings = settings_of("cifar10-32", **recipe.read(name), **few) if name in ABLATIONS else settings_of(name, **few)
     data = {256: small, 32: tiny}[settings["preprocess"]["size"]] / "data"
     threads = torch.get_num_threads()
     prepare_process(threads=1)

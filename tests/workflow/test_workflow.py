@@ -1,6 +1,5 @@
 """The whole workflow as a user runs it, on a few digits: DVC, two ranks under torchrun, MLflow, the report."""
 
-import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -8,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psutil  # type: ignore[import-untyped]
 import pytest
-from helpers.clones import SMALL, activated, clone, execute
+from helpers.clones import SMALL, activated, clone, execute, reproduced, runs
 from helpers.nets import meta_net, settings_of
-from helpers.waiting import until
 from ruamel.yaml import YAML
 
 from alexnet.files.whole import read_json, sha256_of
@@ -24,23 +21,7 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone, set to the small net, in which `dvc repro` has run."""
-    folder = clone(tmp_path_factory.mktemp("first"), settings_of("cifar10-32", **SMALL))
-    execute(folder, "dvc", "repro")
-    execute(folder, "git", "add", "-A")
-    execute(folder, "git", "commit", "-qm", "results")
-    return folder
-
-
-def runs(folder: Path) -> pd.DataFrame:
-    """MLflow's runs, read in a process of their own."""
-    program = (
-        "import mlflow, sys; mlflow.set_tracking_uri('sqlite:///mlflow.db');"
-        "mlflow.search_runs(experiment_names=['alexnet']).to_json('runs.json', default_handler=str)"
-    )
-    execute(folder, "python", "-c", program)
-    table = pd.read_json(folder / "runs.json")
-    (folder / "runs.json").unlink()
-    return table
+    return reproduced(tmp_path_factory.mktemp("first"))
 
 
 def test_every_out_is_there_and_they_agree(repository: Path) -> None:
@@ -146,40 +127,6 @@ def test_the_model_names_an_image(repository: Path, tmp_path: Path) -> None:
         f"error: {tmp_path / 'text.jpg'} cannot be read as an image (not a JPEG, PNG, WebP or BMP image); choose another file"
     ]
     assert len(said.splitlines()) == 1 + 6  # the good image is answered all the same
-
-
-def test_a_loss_that_is_not_finite_ends_in_one_line(repository: Path) -> None:
-    said = execute(repository, "dvc", "exp", "run", "--temp", "-n", "wild", "-S", "lr=1e9", status=255)
-    assert said.count("error: the loss is ") == 1
-    assert "lr: 1000000000.0 is too high (try 1e+08)" in said
-    assert "Traceback" not in said
-    table = runs(repository)
-    assert table[table["tags.mlflow.runName"] == "wild"].iloc[0]["status"] == "FAILED"
-
-
-def test_an_experiment_that_was_killed_goes_on_in_one_process(repository: Path) -> None:
-    """In a temporary folder, and all its processes at once, as where the power goes off."""
-    # Another schedule gives the same numbers, and DVC trains again; settings of the machine alone rerun nothing.
-    changes = ("-S", "machine.checkpoint_minutes=1e-9", "-S", "pipeline.schedule=Interleaved1F1B")
-    command = ("dvc", "exp", "run", "--temp", "-n", "killed", *changes)
-    shutil.rmtree(repository / ".checkpoints")  # the last states of other trainings
-    with subprocess.Popen(
-        command, cwd=repository, env=activated(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as first:
-        until(lambda: any((repository / ".checkpoints").glob("*/*/state.json")), every=0.002)
-        dvc = psutil.Process(first.pid)
-        for process in [dvc, *dvc.children(recursive=True)]:
-            process.kill()
-    said = execute(repository, *command, "-S", "pipeline.ranks=1")
-    assert "resuming this training where it was stopped, after step " in said
-    # DVC knows the test of this model, which is that of two ranks without a stop.
-    execute(repository, "python", "-m", "workflow.track")
-    table = runs(repository)
-    (run,) = table[table["tags.mlflow.runName"] == "killed"].to_dict("records")
-    assert run["status"] == "FINISHED"
-    assert run["params.machine.checkpoint_minutes"] == 1e-9
-    assert run["metrics.ten_crop_loss"] > 0
-    assert run["tags.model_sha256"] == sha256_of(repository / "models/alexnet.safetensors")
 
 
 def test_a_wrong_setting_stops_train_before_torchrun(repository: Path, tmp_path: Path) -> None:
