@@ -10,6 +10,8 @@ from helpers.clones import execute
 
 MOST = 12
 """Interruptions of one training, after which it may end."""
+STORED = "conflicts with existing experiment"
+"""What DVC says if it had stored an experiment before its command was interrupted."""
 
 
 class Campaign:
@@ -56,6 +58,8 @@ class Campaign:
             outcome = self.workflow.run(*command)
         if outcome.status:
             outcome = self.workflow.run(*command)
+        if temporary and STORED in outcome.output:
+            outcome.status = 0
         if outcome.status:
             self._wrong(f"{name} does not go on: exit {outcome.status}", outcome.output)
         elif temporary:
