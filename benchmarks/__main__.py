@@ -35,6 +35,7 @@ BENCHES = (
     "memory",
     "tracking",
     "workflow",
+    "scale",
 )
 LIMIT = 1800
 """Seconds after which a measurement is given up: three times what the longest takes on two slow cores."""

@@ -1,24 +1,24 @@
-"""The stages that prepare images, and DVC, at the size of large data sets: time and memory by the number of images."""
+"""The stages that prepare images, and DVC with nothing to do, on many files and on ImageNet's rows, beside fewer of them."""
 
-import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
+from itertools import chain
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import psutil  # type: ignore[import-untyped]
+import simplejpeg
 from ruamel.yaml import YAML
+from sklearn.datasets import load_sample_images
 
-from alexnet.files.shard_index import INDEX, META, Shard, ShardMeta, SplitMeta
-from alexnet.input.shards import Shards
-from alexnet.sources import manifest
-from alexnet.sources.imagenet import TRAIN, VAL
-from alexnet.sources.manifest import SPLITS, Manifest, Row
+from benchmarks.imagenet import IMAGES, WORKS
+from benchmarks.measure import Comparison, parser, tell
 from benchmarks.memory import anonymous
 from benchmarks.paper import PAPER
 from benchmarks.workflow import ROOT, execute
@@ -26,15 +26,10 @@ from stages import paths
 from workflow.recipe import applied
 
 STAGES = ("download", "pca", "preprocess")
-IMAGENET = {"train": 1_268_356, "val": 12_811, "test": 50_000}
-"""Images of ILSVRC 2012 in each split of the recipe paper-imagenet, which validates on 1 % of the training images."""
-CLASSES = 1000
-PHOTOGRAPH = 110_000
-"""Bytes of an image in ImageNet's tars."""
-SQUARE = 35_000
-"""Bytes of its square in the shards."""
-SHARD = 14_000
-"""Squares in a shard."""
+SIZES = [2_000, 20_000]
+SIDE, FOLDERS = 64, 100
+"""Pixels of the side of a file's image, and classes."""
+STATUS, REPRO = "`dvc status` with nothing to do", "`dvc repro` with nothing to do"
 SAID = "said.txt"
 """What a program that is watched prints."""
 PAUSE = 0.2
@@ -58,36 +53,65 @@ class Use:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print a table for each part."""
-    options = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    options.add_argument("folder", type=Path, nargs="?", help="with train/<class>/ and JPEGs; without it, the last part alone")
-    options.add_argument("--images", type=int, nargs="+", default=[10_000, 30_000], help="of the folder (default: %(default)s)")
-    options.add_argument("--scratch", type=Path, help="where the files are made (default: the temporary folder)")
+    """Print a table of all figures, and a second one of those that should not grow with the images."""
+    options = parser(__doc__ or "", rounds=1)
+    options.add_argument("--images", type=int, nargs="+", default=SIZES, help="files that are made (default: %(default)s)")
+    options.add_argument("--scratch", type=Path, help="where they are made (default: the temporary folder)")
     chosen = options.parse_args(arguments)
-    head = "Time | Of cores | Peak memory |\n|---|---|---|---|---|"
-    with TemporaryDirectory(dir=chosen.scratch) as name:
-        if chosen.folder:
-            print(f"| Images | Stage | {head}", flush=True)
-            for images in chosen.images:
-                place = Path(name) / str(images)
-                link(chosen.folder / "train", place / "images/train", images)
-                settings(place, {"data.source": "folder", "data.root": "images"})
-                for stage in STAGES:
-                    print(watched(place, sys.executable, "-m", f"stages.{stage}").row(f"{images:,}", stage), flush=True)
-        print(f"\n| Rows | Of ImageNet | {head}", flush=True)
-        for what, use in whole(Path(name) / "whole"):
-            print(use.row(f"{sum(IMAGENET.values()):,}", what), flush=True)
+    figures: dict[tuple[int, str], list[float]] = defaultdict(list)
+    print("| Images | What | Time | Of cores | Peak memory |\n|---|---|---|---|---|", flush=True)
+    for _ in range(chosen.rounds):
+        with TemporaryDirectory(dir=chosen.scratch) as folder:
+            for images, what, use in chain(real(Path(folder), chosen.images), whole(Path(folder) / "whole")):
+                print(use.row(f"{images:,}", what), flush=True)
+                figures[images, what].append(use.computing)
+    print()
+    tell(comparisons(figures, min(chosen.images), max(chosen.images)), chosen)
 
 
-def link(source: Path, target: Path, images: int) -> None:
-    """Link ``images`` files of ``source`` into ``target``, as many of each class, again under other names if need be."""
-    folders = [path for path in sorted(source.iterdir()) if path.is_dir()]
-    for label, folder in enumerate(folders):
-        (target / folder.name).mkdir(parents=True)
-        files = sorted(folder.iterdir())
-        for number in range(images // len(folders) + (label < images % len(folders))):
-            file = files[number % len(files)]
-            (target / folder.name / f"{number // len(files)}-{file.name}").symlink_to(file.resolve())
+def comparisons(figures: Mapping[tuple[int, str], list[float]], least: int, most: int) -> list[Comparison]:
+    """Seconds of cores beside those of fewer images: of the stages for a thousand images, of DVC as they are."""
+    rows = []
+    for stage in STAGES:
+        many, few = ([1000 / images * seconds for seconds in figures[images, stage]] for images in (most, least))
+        what = f"{stage}, {most:,} images: 1,000 of them"
+        rows.append(Comparison(what, "s", many, f"{least:,} images", few, 1.1, at_most=True))
+    for images in (most, IMAGES):
+        many, few = figures[images, REPRO], figures[least, REPRO]
+        rows.append(Comparison(f"{REPRO}, {images:,} images", "s", many, f"{least:,} images", few, 1.5, at_most=True))
+    return rows
+
+
+def real(folder: Path, sizes: Iterable[int]) -> Iterator[tuple[int, str, Use]]:
+    """The stages on files, and DVC when they have run, in a clone of this repository for each number of files."""
+    for images in sizes:
+        place = folder / str(images)
+        clone(place, {"data.source": "folder", "data.root": "images"})
+        write(place / "images", images)
+        for stage in STAGES:
+            yield images, stage, watched(place, sys.executable, "-m", f"stages.{stage}")
+        for what, use in with_nothing_to_do(place):
+            yield images, what, use
+        rmtree(place)
+
+
+def write(root: Path, images: int) -> None:
+    """Write that many JPEG files into train/<class>/, each another piece of scikit-learn's two photographs."""
+    photos = np.stack(load_sample_images().images)
+    corners = (len(photos), photos.shape[1] - SIDE, photos.shape[2] - SIDE)
+    for label in range(FOLDERS):
+        (root / "train" / f"class{label}").mkdir(parents=True)
+    for number, place in enumerate(np.random.default_rng(0).permutation(np.prod(corners))[:images]):
+        photo, top, left = np.unravel_index(place, corners)
+        piece = np.ascontiguousarray(photos[photo, top : top + SIDE, left : left + SIDE])
+        file = root / "train" / f"class{number % FOLDERS}" / f"{number:07d}.jpg"
+        file.write_bytes(simplejpeg.encode_jpeg(piece, 90, "RGB", "420"))
+
+
+def clone(folder: Path, changes: dict[str, object]) -> None:
+    """Clone this repository's last commit into ``folder``, with ``changes`` on top of the shipped settings."""
+    execute(ROOT, "git", "clone", "-q", f"file://{ROOT}", str(folder))
+    settings(folder, changes)
 
 
 def settings(folder: Path, changes: dict[str, object]) -> None:
@@ -116,80 +140,36 @@ def watched(folder: Path, *command: str) -> Use:
     return Use(time.perf_counter() - begun, sum(spent.values()), most / 1e6)
 
 
-def whole(folder: Path) -> Iterator[tuple[str, Use]]:
+def whole(folder: Path) -> Iterator[tuple[int, str, Use]]:
     """What is done with ImageNet's manifest and index, made up of as many rows; its shards are holes."""
-    execute(ROOT, "git", "clone", "-q", f"file://{ROOT}", str(folder))
-    settings(folder, {"data.source": "imagenet", "data.root": "imagenet"})
+    clone(folder, {"data.source": "imagenet", "data.root": "imagenet"})
     for name, work in WORKS.items():
-        yield name, watched(folder, sys.executable, "-c", f"from benchmarks.scale import {work.__name__} as work; work()")
+        yield (
+            IMAGES,
+            name,
+            watched(folder, sys.executable, "-c", f"from benchmarks.imagenet import {work.__name__} as work; work()"),
+        )
     # DVC looks at a file, and does not read it again, whatever its size.
     for shard in (folder / paths.SHARDS).glob("*.tar"):
         os.truncate(shard, 1 << 20)
     (folder / paths.EIGENBASIS).write_text("{}\n")
     (folder / paths.MEAN).write_bytes(b"")
+    for what, use in with_nothing_to_do(folder):
+        yield IMAGES, what, use
+
+
+def with_nothing_to_do(folder: Path) -> Iterator[tuple[str, Use]]:
+    """Have DVC take what is in ``folder`` as what the stages gave; then its two commands that look for changes.
+
+    Raises ``RuntimeError`` if they find one.
+    """
     execute(folder, "dvc", "commit", "-f", *STAGES)
-    for command, words in (("status", "up to date"), ("repro", "up to date")):
+    for what, command in ((STATUS, "status"), (REPRO, "repro")):
         use = watched(folder, sys.executable, "-m", "dvc", command, *STAGES)
-        if words not in (folder / SAID).read_text():
-            raise RuntimeError(f"`dvc {command}` should have nothing to do, but it says: {(folder / SAID).read_text()[-500:]}")
-        yield f"`dvc {command}` with nothing to do", use
-
-
-def rows(split: str) -> Iterator[Row]:
-    """The rows of a split, as those of ImageNet's tars."""
-    archive = VAL if split == "test" else TRAIN
-    for number in range(IMAGENET[split]):
-        digest = sha256(f"{split}{number}".encode()).hexdigest()
-        label = number * CLASSES // IMAGENET[split]
-        yield Row(split, label, archive, 512 + number * PHOTOGRAPH, PHOTOGRAPH, digest)
-
-
-def write_manifest() -> None:
-    """As the stage download, which has all rows in memory."""
-    listed = [row for split in SPLITS for row in rows(split)]
-    manifest.write(paths.RAW, Manifest("imagenet", names(), True, "encoded", "imagenet", listed))
-
-
-def read_manifest() -> None:
-    """As the stages pca and preprocess."""
-    manifest.read(paths.RAW).of_split("train")
-
-
-def write_index() -> None:
-    """As the stage preprocess at its end, but for the shards' hashes."""
-    paths.SHARDS.mkdir(parents=True)
-    splits, first = {}, 0
-    for split, images in IMAGENET.items():
-        index, numbers = np.zeros(images, INDEX), np.arange(images)
-        index["shard"], index["offset"] = numbers // SHARD, 512 + numbers % SHARD * (SQUARE + 2048)
-        index["length"], index["label"], index["row"] = SQUARE, numbers * CLASSES // images, first + numbers
-        first += images
-        np.save(paths.SHARDS / f"{split}.npy", index)
-        size = SHARD * (SQUARE + 2048) + 1024
-        shards = [Shard(file=f"{split}-{at:05d}.tar", bytes=size, sha256="") for at in range(-(-images // SHARD))]
-        for shard in shards:
-            (paths.SHARDS / shard.file).write_text(shard.file)
-            os.truncate(paths.SHARDS / shard.file, shard.bytes)
-        splits[split] = SplitMeta(images=images, per_class=np.bincount(index["label"], minlength=CLASSES).tolist(), shards=shards)
-    ShardMeta(source="imagenet", classes=names(), mirror=True, size=256, splits=splits, rejects=0).write(paths.SHARDS / META)
-
-
-def open_index() -> None:
-    """As the training."""
-    Shards(paths.SHARDS, "train")
-
-
-def names() -> list[str]:
-    """Of the classes."""
-    return [f"class{label}" for label in range(CLASSES)]
-
-
-WORKS: dict[str, Callable[[], None]] = {
-    "write the manifest": write_manifest,
-    "read the manifest": read_manifest,
-    "write the index": write_index,
-    "open the index of train": open_index,
-}
+        said = (folder / SAID).read_text()
+        if "up to date" not in said:
+            raise RuntimeError(f"`dvc {command}` should have nothing to do, but it says: {said[-500:]}")
+        yield what, use
 
 
 if __name__ == "__main__":

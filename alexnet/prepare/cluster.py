@@ -1,9 +1,10 @@
 """A Dask cluster as the workers of pca and preprocess: each Dask worker has decoding processes as one machine has."""
 
+import asyncio
 import multiprocessing
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,6 +18,7 @@ from alexnet.prepare.workers import Done, Item, Job, Result, decoding_pool
 
 try:
     from distributed import Client, KilledWorker, Worker, WorkerPlugin, get_worker
+    from distributed import Future as Remote
 except ModuleNotFoundError:
     raise UserError(
         "machine.dask needs Dask, which is not installed; run `pip install -c requirements-dev.txt distributed`, then this again"
@@ -61,16 +63,19 @@ class Cluster:
     """The name of the plugin."""
     size: int
 
-    def start(self, job: Job[Item, Result], chunk: Sequence[Item]) -> Any:
-        """Send a chunk to the cluster."""
-        return self.client.submit(_work, self.decoders, job, chunk, pure=False)
+    def start(self, job: Job[Item, Result], chunk: Sequence[Item]) -> "Future[list[Done[Item, Result]]]":
+        """Send a chunk to the cluster, and take its result from there as soon as it is done: it may have to wait for its turn."""
+        remote = self.client.submit(_work, self.decoders, job, chunk, pure=False)
+        loop: Any = self.client.loop
+        return asyncio.run_coroutine_threadsafe(_fetched(remote), loop.asyncio_loop)
 
-    def finish(self, job: Job[Item, Result], chunk: Sequence[Item], started: Any) -> Iterable[Done[Item, Result]]:
+    def finish(
+        self, job: Job[Item, Result], chunk: Sequence[Item], started: "Future[list[Done[Item, Result]]]"
+    ) -> Iterable[Done[Item, Result]]:
         """Wait for its results. Raises ``UserError`` if the cluster is gone."""
         while True:
             try:
-                done: list[Done[Item, Result]] = started.result(timeout=WAIT)
-                return done
+                return started.result(timeout=WAIT)
             except TimeoutError:
                 if not self.client.nthreads():  # type: ignore[no-untyped-call]
                     raise UserError(f"machine.dask: all workers are gone; {REMEDY}, then run this again") from None
@@ -114,6 +119,11 @@ def fingerprint() -> str:
         for path in sorted((Path(__file__).parents[1] / folder).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+async def _fetched(remote: "Remote[Any]") -> Any:
+    # Nobody else has the future, so the cluster forgets it then, and a worker's end cannot cost what it has done.
+    return await remote
 
 
 def _work(decoders: str, job: Job[Item, Result], chunk: Sequence[Item]) -> list[Done[Item, Result]]:
