@@ -41,14 +41,15 @@ class Server:
         self._process = subprocess.Popen(self._command, env=quiet, stderr=subprocess.DEVNULL, start_new_session=True)
 
     def wait(self) -> None:
-        """Wait until it answers."""
+        """Wait until it answers; a new database takes a minute and more where other programs use the cores."""
 
         def answers() -> bool:
+            assert self._process and self._process.poll() is None, "the server has ended"
             with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5):
                 return True
             return False
 
-        until(answers, every=0.2)
+        until(answers, every=0.2, patience=300)
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to all of its processes."""

@@ -8,7 +8,7 @@ from helpers.team import Team
 
 from alexnet.files.whole import read_json, sha256_of
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(1800)]
 
 MODEL, CARD, CURVES = (Path(path) for path in ("models/alexnet.safetensors", "models/alexnet.json", "reports/train.csv"))
 

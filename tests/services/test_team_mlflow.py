@@ -16,7 +16,7 @@ from helpers.waiting import until
 
 from alexnet.files.whole import sha256_of
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(3600)]
 
 RATES = {"anna": (0.0015, 0.0011, 0.0012, 0.0013, 0.0014), "ben": (0.002, 0.0021, 0.0022, 0.0023, 0.0024)}
 STEPS, EPOCHS = 6, 2
@@ -64,13 +64,13 @@ def test_ten_trainings_at_once_lose_nothing_though_both_servers_restart(
         for rate in RATES[name]:
             execute(clone, "dvc", "exp", "run", "--queue", "-n", f"{name}-{rate}", "-S", f"lr={rate}")
         subprocess.run(["dvc", "queue", "start", "-j", "5"], cwd=clone, env=activated() | address, check=True)
-    until(lambda: len(found(server)) >= 3, every=1, patience=400)
+    until(lambda: len(found(server)) >= 3, every=1, patience=900)
     server.end(signal.SIGTERM)
     postgres.end()
     postgres.start()
     server.start()
     server.wait()
-    until(lambda: all(idle(clone) for clone in clones.values()), every=3, patience=1200)
+    until(lambda: all(idle(clone) for clone in clones.values()), every=3, patience=2400)
     for clone in clones.values():
         page.run(clone, "python -m workflow.track", before=f"export MLFLOW_TRACKING_URI={address['MLFLOW_TRACKING_URI']}")
         assert not list((clone / ".unsent").glob("*")), "something is left to send"
