@@ -18,7 +18,10 @@ class Source(Section):
     name: str | None
     """The data set (`torchvision` only), by the name of its class in torchvision, such as `Flowers102`."""
     root: str | None
-    """Folder with the images (`folder` and `imagenet` only); relative to the repository, `~` is the home folder."""
+    """Folder with the images (`folder` and `imagenet` only); relative to the repository, `~` is the home folder.
+
+    `s3://bucket/images` is a folder of an object store.
+    """
     val_fraction: Fraction
     """Fraction of each class's training images used for validation, if the source has no val split."""
     test_fraction: Fraction

@@ -1,7 +1,9 @@
 """The images of a manifest as square pixels, the unreadable ones as rejects."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +13,9 @@ from numpy.typing import NDArray
 from alexnet.errors import UserError
 from alexnet.prepare.pixels import BadImage, canonical
 from alexnet.prepare.workers import refuse_low_limit
+from alexnet.sources.hashes import THREADS
 from alexnet.sources.manifest import Row, read_image
+from alexnet.sources.remote import RemotePath
 
 REMEDY = "fix or remove them and run `dvc repro -f -s download`, then `dvc repro`"
 """What to do about images that cannot be read."""
@@ -40,9 +44,17 @@ class SquareSpec:
 
         Raises ``UserError`` if an image has changed since it was listed.
         """
-        for _, row in rows:
+        if isinstance(self.root, RemotePath):  # a store answers many requests in the time of one
+            with ThreadPoolExecutor(THREADS) as threads:
+                waiting = [threads.submit(read_image, self.root, row) for _, row in rows]
+                yield from self._squares(rows, (image.result for image in waiting))
+        else:
+            yield from self._squares(rows, (partial(read_image, self.root, row) for _, row in rows))
+
+    def _squares(self, rows: Sequence[Numbered], images: Iterable[Callable[[], bytes]]) -> Iterator[NDArray[np.uint8] | Reject]:
+        for (_, row), image in zip(rows, images, strict=True):
             try:
-                yield canonical(read_image(self.root, row), self.size, self.pixels)
+                yield canonical(image(), self.size, self.pixels)
             except BadImage as bad:
                 yield Reject(row, str(bad))
             except MemoryError:

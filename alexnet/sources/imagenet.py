@@ -99,7 +99,7 @@ def _read_kit(root: Path) -> Labels:
 def _kit_file(root: Path, name: str) -> bytes:
     if (root / KIT).is_dir():
         return (root / KIT / "data" / name).read_bytes()
-    with tarfile.open(root / f"{KIT}.tar.gz", "r:gz") as archive:
+    with (root / f"{KIT}.tar.gz").open("rb") as packed, tarfile.open(fileobj=packed, mode="r:gz") as archive:
         member = archive.getmember(f"{KIT}/data/{name}")
         if not member.isfile() or member.size > LARGEST_KIT_FILE:
             raise ValueError(f"{name} in it is not a file of at most {LARGEST_KIT_FILE:,} bytes")
@@ -126,7 +126,7 @@ def _val(root: Path, place: Path, known: Labels, omissions: Omissions) -> Iterat
             yield _truth(name, known), Row("test", 0, VAL, offset, size)
     elif not (place / "val").is_dir():
         raise UserError(f"data.root: {root} has neither {VAL} nor a folder val; download one of them from image-net.org")
-    elif any((place / "val").glob("*.JPEG")):
+    elif any(path.suffix == ".JPEG" for path in (place / "val").iterdir()):
         for path in images_below(place / "val", omissions):
             yield _truth(path.name, known), Row("test", 0, path.relative_to(root).as_posix())
     else:

@@ -14,6 +14,7 @@ from alexnet.files.record import Record
 from alexnet.files.whole import write_bytes, write_json
 from alexnet.home import expanded
 from alexnet.names import printable
+from alexnet.sources.remote import MARK, RemotePath, read_part
 
 SPLITS = ("train", "val", "test")
 WHOLE_FILE = -1
@@ -128,11 +129,11 @@ def _row(record: list[str]) -> Row:
 
 
 def rooted(main: Path, root: str) -> Path:
-    """The folder ``data.root``: a relative one starts at ``main``, ``~`` is the home folder.
+    """The folder ``data.root``: a relative one starts at ``main``, ``~`` is the home folder; or that of a store.
 
     Raises ``UserError`` if the home folder is not known.
     """
-    return main / expanded(root, "data.root")
+    return RemotePath(root) if MARK in root else main / expanded(root, "data.root")
 
 
 class _Source(Record):
@@ -175,10 +176,8 @@ def read(folder: Path) -> Manifest:
 def read_image(root: Path, row: Row) -> bytes:
     """The bytes of an image. Raises ``UserError`` if they have changed since the manifest was written."""
     try:
-        with (root / row.path).open("rb") as file:
-            file.seek(row.offset)
-            # Only a loose file starts at 0, and then all of it is the image: appended bytes are noticed too.
-            payload = file.read(row.bytes if row.offset else WHOLE_FILE)
+        # Only a loose file starts at 0, and then all of it is the image: appended bytes are noticed too.
+        payload = read_part(root / row.path, row.offset, row.bytes if row.offset else WHOLE_FILE)
         if hashlib.sha256(payload).hexdigest() == row.sha256:
             return payload
         why = "it has other bytes now"

@@ -1,12 +1,13 @@
 """Folders of images on a disk: which folders are classes, which files are images, and what is left out."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from alexnet.errors import UserError
 from alexnet.names import printable
 from alexnet.sources.listing import Omissions
+from alexnet.sources.remote import RemotePath
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".png", ".webp", ".bmp")
 SYSTEM_FILES = {
@@ -28,7 +29,8 @@ def ignored(name: str) -> bool:
 def subfolders(folder: Path) -> list[str]:
     """The names of the folders in ``folder`` and of links to folders, sorted."""
     try:
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not ignored(entry.name))
+        entries: Iterable[os.DirEntry[str] | Path] = folder.iterdir() if isinstance(folder, RemotePath) else os.scandir(folder)
+        return sorted(entry.name for entry in entries if entry.is_dir() and not ignored(entry.name))
     except OSError as error:
         raise UserError(f"{printable(folder)} cannot be read ({error.strerror}); fix its permissions") from None
 
@@ -62,6 +64,14 @@ def images_below(folder: Path, omissions: Omissions) -> Iterator[Path]:
     What is hidden, or was put there by a storage device or an operating system, is left out uncounted. What else is left out is
     counted: other files; pipes and devices, which would block; links in a circle, or to a folder that is listed already.
     """
+    if isinstance(folder, RemotePath):
+        for path in folder.below():
+            if not any(map(ignored, path.relative_to(folder).parts)):
+                if path.name.lower().endswith(EXTENSIONS):
+                    yield path
+                else:
+                    omissions.files[path.suffix.lower() or "without extension"] += 1
+        return
     seen: set[tuple[int, int]] = set()
     pending = [folder]
     # Real folders first, so that an image that can be reached in two ways is listed by the way without a link.
