@@ -67,6 +67,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, shipped: Callable[[], dict[st
     return prepared(tmp_path_factory.mktemp("tiny"), params)
 
 
+@pytest.fixture(scope="session")
+def odd(tmp_path_factory: pytest.TempPathFactory, shipped: Callable[[], dict[str, Any]]) -> Path:
+    """The same with 17 images a split, so that the last batch of eight has one."""
+    params = shipped()
+    params["preprocess"]["size"] = 32
+    return prepared(tmp_path_factory.mktemp("odd"), params, limit=17)
+
+
 def prepared(folder: Path, params: dict[str, Any], limit: int = 20) -> Path:
     from stages import download, pca, preprocess
 

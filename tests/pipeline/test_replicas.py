@@ -10,7 +10,8 @@ import torch
 from helpers import stopped
 from helpers.nets import net_of
 from helpers.pipelines import recipe
-from helpers.training import Trained, alone, hashes, one_process, session_of, trained
+from helpers.replicas import assert_whole, resumed, trained_in_replicas
+from helpers.training import alone, hashes, one_process, session_of
 from helpers.waiting import until
 
 from alexnet.config.training import Training
@@ -39,25 +40,21 @@ def four() -> Iterator[RankProcesses]:
         yield processes
 
 
-def trained_in_replicas(ranks: Ranks, settings: dict[str, Any], folder: Path) -> tuple[int, *Trained]:
-    session_ranks = in_replicas(ranks, settings["pipeline"]["replicas"], patience=10)
-    return session_ranks.stages, *trained(session_ranks, settings, folder)
-
-
 @pytest.mark.parametrize("changes", LAYOUTS)
 def test_replicas_give_the_weights_of_one_process(four: RankProcesses, tiny: Path, changes: dict[str, Any]) -> None:
     """The last batch has four of eight images: with four replicas, two have none."""
     settings = recipe("alexnet-32", changes)
-    *expected, whole = alone(settings, tiny)
     found = four(trained_in_replicas, settings, tiny)
-    assert [figures for _, *figures, _ in found] == 4 * [expected]
-    assert {stages for stages, *_ in found} == {settings["pipeline"]["ranks"]}
-    weights = [weights for *_, weights in found]
-    if settings["pipeline"]["ranks"] == 1:
-        assert weights == 4 * [whole]
-    else:
-        assert weights[0] | weights[1] == weights[2] | weights[3] == whole
-        assert not weights[0].keys() & weights[1].keys()
+    assert_whole(found, alone(settings, tiny))
+    assert found[0][0] == settings["pipeline"]["ranks"]
+
+
+@pytest.mark.parametrize("changes", [TWO, {"pipeline.replicas": 4, "pipeline.ranks": 1}])
+def test_a_last_batch_of_one_image_leaves_the_other_replicas_none(
+    four: RankProcesses, odd: Path, changes: dict[str, Any]
+) -> None:
+    settings = recipe("alexnet-32", changes)
+    assert_whole(four(trained_in_replicas, settings, odd), alone(settings, odd))
 
 
 def whole_net(ranks: Ranks, settings: dict[str, Any], folder: Path) -> dict[str, str]:
@@ -106,10 +103,6 @@ def said(ranks: Ranks, flag: Path) -> tuple[StepStats, int]:
 
 def test_all_ranks_hear_the_sums_of_the_last_ranks_and_the_word_of_the_very_last(four: RankProcesses, tmp_path: Path) -> None:
     assert four(said, tmp_path) == 4 * [(StepStats(1010.0, 4.0, 1.0), 3)]
-
-
-def resumed(ranks: Ranks, settings: dict[str, Any], folder: Path, root: Path, stop: int) -> stopped.Result:
-    return stopped.train(in_replicas(ranks, settings["pipeline"]["replicas"], patience=10), settings, folder, root, stop)
 
 
 def test_a_training_goes_on_with_its_replicas_in_other_processes(four: RankProcesses, tiny: Path, tmp_path: Path) -> None:

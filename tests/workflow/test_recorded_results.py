@@ -11,7 +11,7 @@ from alexnet.config.check import check
 from alexnet.errors import UserError
 from alexnet.files.whole import read_json, sha256_of
 from workflow.results import summary
-from workflow.results.estimates import Speeds, kind, measured
+from workflow.results.estimates import Speeds, beside, kind, measured
 from workflow.results.plain import Plan, execute, prepare
 from workflow.results.records import Result, add, gather, read_all
 from workflow.results.rows import Row, Run, chosen, rows
@@ -90,6 +90,14 @@ def test_an_estimate_grows_with_the_epochs_and_is_kept_for_its_kind(tmp_path: Pa
     again = Speeds(tmp_path / "speeds.json")
     longer = again.seconds(settings | {"epochs": settings["epochs"] + 10}) - again.seconds(settings)
     assert longer == pytest.approx(10 * 45_000 / 500, rel=0.1)
+
+
+def test_replicas_are_a_kind_of_their_own_and_count_as_far_as_there_are_cores() -> None:
+    run = chosen(["figure-1-relu-0.001"], "full")[0]
+    one, two = (run.settings({"pipeline.ranks": 2, "pipeline.replicas": replicas}) for replicas in (1, 2))
+    assert kind(one) != kind(two)
+    assert [beside(one, cores) for cores in (0, 1, 2, 3, 8)] == [1, 1, 2, 2, 2]
+    assert [beside(two, cores) for cores in (0, 1, 2, 3, 8)] == [1, 1, 2, 3, 4]
 
 
 def result(name: str, errors: list[float], folder: Path, **changes: Any) -> Result:

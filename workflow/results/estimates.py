@@ -1,6 +1,7 @@
 """How long a training will take on this machine, from a few timed steps."""
 
 import csv
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -62,12 +63,13 @@ class Speeds:
 def kind(settings: dict[str, Any]) -> str:
     """What the speed of a training depends on."""
     switches = [settings[name] for name in ("activation", "pool", "lrn", "towers", "dropout")]
-    steps = [settings["batch_size"], settings["pipeline"]["microbatches"], settings["threads"], settings["pipeline"]["ranks"]]
+    pipeline = [settings["pipeline"][name] for name in ("microbatches", "ranks", "replicas")]
+    steps = [settings["batch_size"], settings["threads"], *pipeline]
     return " ".join(map(str, [settings["model"], settings["crop_size"], settings["precision"], *switches, *steps]))
 
 
 def measured(settings: dict[str, Any]) -> float:
-    """Images a second of some steps of one process on random inputs, times the ranks if they have a core each.
+    """Images a second of some steps of one process on random inputs, times the ranks of all replicas that have cores or a GPU.
 
     The reading of images is left out, as it runs beside the steps.
     """
@@ -101,9 +103,14 @@ def measured(settings: dict[str, Any]) -> float:
         if device.type == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - begun)
-    ranks = training.pipeline.ranks
+    places = len(os.sched_getaffinity(0)) // training.threads
     if device.type == "cuda":
+        places = 1  # one process runs all on a GPU
         del engine, optimizer, batch, net, images
         torch.cuda.empty_cache()  # for the trainings, which are other processes
-        ranks = 1
-    return ranks * size / min(seconds[WARM:])
+    return beside(settings, places) * size / min(seconds[WARM:])
+
+
+def beside(settings: dict[str, Any], places: int) -> int:
+    """How many processes of a training, the ranks of all replicas, compute at once on so many places."""
+    return max(1, min(settings["pipeline"]["ranks"] * settings["pipeline"]["replicas"], places))
