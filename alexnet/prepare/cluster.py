@@ -1,8 +1,10 @@
 """A Dask cluster as the workers of pca and preprocess: each Dask worker has decoding processes as one machine has."""
 
 import asyncio
+import logging
 import multiprocessing
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,6 +21,7 @@ from alexnet.prepare.workers import Done, Item, Job, Result, decoding_pool
 try:
     from distributed import Client, KilledWorker, Worker, WorkerPlugin, get_worker
     from distributed import Future as Remote
+    from distributed.versions import VersionMismatchWarning
 except ModuleNotFoundError:
     raise UserError(
         "machine.dask needs Dask, which is not installed; run `pip install -c requirements-dev.txt distributed`, then this again"
@@ -27,9 +30,11 @@ except ModuleNotFoundError:
 CODE = ("prepare", "sources")
 """The packages that the pixels depend on."""
 LIBRARIES = ("numpy", "pillow", "simplejpeg")
+VERSIONS = ("python", "dask", "distributed")
+"""What has to be the same on the scheduler and its workers as here, beside that."""
 WAIT = 60
 """Seconds that a cluster may be without a scheduler or without workers."""
-REMEDY = "start the scheduler and its workers in this repository's folder, all with the same version of it"
+REMEDY = "start the scheduler and its workers in this repository's folder, all with the same version of it and of its packages"
 
 
 class Decoders(WorkerPlugin):
@@ -90,13 +95,17 @@ class Cluster:
 @contextmanager
 def cluster(address: str) -> Iterator[Cluster]:
     """The cluster of the scheduler at ``address``, with decoders as long as this lasts. Raises ``UserError``."""
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # a lost scheduler is an error of ours
     try:
-        client = Client(address, timeout=WAIT // 4, set_as_default=False)  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VersionMismatchWarning)  # refused below, in one line
+            client = Client(address, timeout=WAIT // 4, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError):
         raise UserError(
             f"machine.dask: no scheduler answers at {address}; start one (`dask scheduler`), or leave the setting empty"
         ) from None
     with client:
+        _refuse_other_versions(client, address)
         threads = client.nthreads()  # type: ignore[no-untyped-call]
         if not threads:
             raise UserError(f"machine.dask: {address} has no workers; {REMEDY}")
@@ -110,6 +119,15 @@ def cluster(address: str) -> Iterator[Cluster]:
         finally:
             with suppress(Exception):
                 client.unregister_worker_plugin(decoders.name)  # type: ignore[no-untyped-call]
+
+
+def _refuse_other_versions(client: Client, address: str) -> None:
+    found = client.get_versions()
+    here = found["client"]["packages"]
+    for place, other in {address: found["scheduler"], **found["workers"]}.items():
+        for name in VERSIONS:
+            if (there := other["packages"][name]) != here[name]:
+                raise UserError(f"machine.dask: {place} has {name} {there}, and here it is {here[name]}; {REMEDY}")
 
 
 def fingerprint() -> str:
