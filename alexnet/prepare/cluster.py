@@ -122,7 +122,7 @@ def cluster(address: str) -> Iterator[Cluster]:
 
 
 def _refuse_other_versions(client: Client, address: str) -> None:
-    found = client.get_versions()
+    found: Any = client.get_versions()
     here = found["client"]["packages"]
     for place, other in {address: found["scheduler"], **found["workers"]}.items():
         for name in VERSIONS:

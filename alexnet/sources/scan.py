@@ -65,12 +65,12 @@ def images_below(folder: Path, omissions: Omissions) -> Iterator[Path]:
     counted: other files; pipes and devices, which would block; links in a circle, or to a folder that is listed already.
     """
     if isinstance(folder, RemotePath):
-        for path in folder.below():
-            if not any(map(ignored, path.relative_to(folder).parts)):
-                if path.name.lower().endswith(EXTENSIONS):
-                    yield path
+        for file in folder.below():
+            if not any(map(ignored, file.relative_to(folder).parts)):
+                if file.name.lower().endswith(EXTENSIONS):
+                    yield file
                 else:
-                    omissions.files[path.suffix.lower() or "without extension"] += 1
+                    omissions.files[file.suffix.lower() or "without extension"] += 1
         return
     seen: set[tuple[int, int]] = set()
     pending = [folder]
