@@ -6,14 +6,17 @@ a process that called ``launch``.
 
 import json
 import os
+import signal
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from multiprocessing import parent_process
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
 from alexnet.errors import UserError
+from alexnet.signals import signal_at_parents_end
 
 LAUNCHER = "ALEXNET_LAUNCHER"
 """The environment variable that holds the launcher's process id."""
@@ -48,6 +51,17 @@ def launch(reports: Path) -> None:
 def launched() -> bool:
     """Whether a launcher started this process."""
     return os.environ.get(LAUNCHER) == str(os.getppid())
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is killed.
+
+    A rank as by SIGKILL with its launcher, a stage as by SIGTERM with DVC: a second DVC would run the stage beside it.
+    """
+    if launched():
+        signal_at_parents_end(signal.SIGKILL)
+    elif "DVC_STAGE" in os.environ and parent_process() is None:
+        signal_at_parents_end(signal.SIGTERM)
 
 
 def rank() -> int:

@@ -1,7 +1,6 @@
 """What all commands share: the settings' check before any work, and errors in one line."""
 
 import os
-import signal
 import sys
 import time
 import traceback
@@ -20,7 +19,6 @@ from alexnet.config.section import Section
 from alexnet.errors import UserError
 from alexnet.files.whole import FULL
 from alexnet.output import complain
-from alexnet.signals import signal_at_parents_end
 from stages import paths
 from stages.provenance import git
 
@@ -34,7 +32,6 @@ def run(stage: Callable[..., None], section: type[Section] | None = None) -> Non
     A ``UserError`` is printed as its one line, and so is a system error, such as a full disk or too little memory (exit 2);
     Ctrl-C as one word, or what the ``KeyboardInterrupt`` says (exit 130). Of the ranks of a training, the first to fail is heard.
     """
-    end_with_parent()
     try:
         _run(stage, section)
     except SystemExit as end:
@@ -83,17 +80,6 @@ def _end(text: str, status: int, hold: bool = False) -> NoReturn:
     else:
         launcher.kill_stopped()
     sys.exit(status)
-
-
-def end_with_parent() -> None:
-    """End this process when the one that started it is killed.
-
-    A rank as by SIGKILL with its launcher, any other as by SIGTERM with DVC: a second DVC would run the stage beside it.
-    """
-    if launcher.launched():
-        signal_at_parents_end(signal.SIGKILL)
-    elif "DVC_STAGE" in os.environ:
-        signal_at_parents_end(signal.SIGTERM)
 
 
 @cache

@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 import psutil  # type: ignore[import-untyped]
 
 from alexnet.launcher import Report, first_report, launch
-from stages.command import end_with_parent
 
 ONE_MACHINE = ["--nnodes", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"]
 """Like --standalone, but with a fixed address: torchrun would look up this machine's name, which may not resolve or may belong
@@ -38,7 +37,6 @@ AT_MOST = 2
 
 def main(arguments: list[str]) -> int:
     """Run torchrun and return the exit status: that of the first rank that failed, 130 after Ctrl-C."""
-    end_with_parent()
     arguments = [str(math.prod(map(int, word.split("x")))) if PRODUCT.fullmatch(word) else word for word in arguments]
     for name in [name for name in os.environ if name.startswith(CLUSTER_VARIABLES)]:
         del os.environ[name]

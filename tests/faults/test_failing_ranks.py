@@ -31,6 +31,12 @@ if launcher.rank() == 1:
 run(main, Params)
 """
 
+IMPORTS = """
+import stages, sys, time
+print("importing", file=sys.stderr, flush=True)
+time.sleep(100)
+"""
+
 STUCK = """
 import os, threading, time
 from alexnet import launcher
@@ -82,9 +88,9 @@ def test_an_exception_in_one_rank_is_told_once_and_by_that_rank(tiny: Path, tmp_
     assert said.count("Traceback") == 1 and "gloo" not in said
 
 
-def test_ranks_end_with_a_torchrun_that_was_killed(tiny: Path, tmp_path: Path) -> None:
-    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
-    family = Family(tmp_path, TWO, "2 ranks, cut at")
+def test_ranks_end_with_a_torchrun_that_was_killed_before_their_imports_are_over(tmp_path: Path) -> None:
+    (tmp_path / "imports.py").write_text(IMPORTS)
+    family = Family(tmp_path, [*TWO[:-2], "imports.py"], "importing")
     family.torchrun.kill()
     status, said = family.end()
     assert status == -signal.SIGKILL and "Traceback" not in said
