@@ -69,7 +69,8 @@ def test_a_lost_worker_costs_the_chunk_that_it_computes_alone(
 ) -> None:
     """Not the two that it has computed before, though they wait for their turn to be written."""
     address, workers = cluster
-    items, lost = list(range(20 * CHUNK)), []
+    items = list(range(20 * CHUNK))
+    lost: list[str] = []
 
     def marks() -> list[list[str]]:
         return [path.name.split() for path in sorted(tmp_path.glob("* * *"), key=lambda path: path.name.split()[2])]

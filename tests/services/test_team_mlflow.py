@@ -50,9 +50,11 @@ def server(team: Team, postgres: Postgres, page: Page) -> Iterator[Server]:
     port = int(commands.split("--port ")[1].split()[0])
     server = Server(team.folder, port, ["bash", "-c", f"exec >/dev/null\nPATH={Path(sys.executable).parent}:$PATH\n{commands}"])
     server.start()
-    server.wait()
-    yield server
-    server.end(signal.SIGTERM)
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.end(signal.SIGTERM)
 
 
 def test_ten_trainings_at_once_lose_nothing_though_both_servers_restart(
