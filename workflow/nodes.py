@@ -15,10 +15,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
-from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING
@@ -28,65 +26,17 @@ import psutil  # type: ignore[import-untyped]
 from alexnet import launcher
 from alexnet.config.machine import Machine, host_and_port
 from alexnet.errors import UserError
-from alexnet.files.shard_index import META
-from stages import paths
+from workflow.plan import Plan
 
 if TYPE_CHECKING:
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-REMEDY = "bring its data here (`dvc pull`, or a folder that both share), then run this again"
-ROOT = Path(__file__).parents[1]
-CODE = ("alexnet", "stages", "workflow")
-LIBRARIES = ("torch", "numpy", "simplejpeg")
-"""The packages whose versions may change numbers or messages between ranks."""
 ANSWER = timedelta(seconds=60)
 """How long the first node may take to answer."""
 LINGER = 5.0
 """Seconds for which the first node keeps the store after a failure, so that the others can read of it."""
 INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 """Environment variables that choose the network; the user's own count."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the first node trains, on which all must agree."""
-
-    nodes: int
-    processes: int
-    """On each node."""
-    patience: float
-    """Minutes."""
-    settings: str
-    """The text of params.yaml."""
-    code: str
-    libraries: dict[str, str]
-    data: str
-
-    @classmethod
-    def here(cls, machine: Machine, processes: int) -> "Plan":
-        """That of this machine, as the first."""
-        facts = code(), libraries(), data()
-        return cls(machine.nodes, processes, machine.patience, paths.PARAMS.read_text(encoding="utf-8"), *facts)
-
-
-def code() -> str:
-    """A hash of the code, all of it: ranks of two versions may wait for each other without end."""
-    digest = sha256()
-    for folder in CODE:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def libraries() -> dict[str, str]:
-    """The versions of ``LIBRARIES``."""
-    return {name: version(name) for name in LIBRARIES}
-
-
-def data() -> str:
-    """A hash of what a training reads; ``meta.json`` has those of the shards. A missing file is as an empty one."""
-    files = (paths.SHARDS / META, paths.EIGENBASIS, paths.MEAN)
-    return sha256(b"".join(sha256(path.read_bytes() if path.exists() else b"").digest() for path in files)).hexdigest()
 
 
 def first(machine: Machine, processes: int) -> "Node":
@@ -119,14 +69,7 @@ def another(address: str, minutes: float) -> "Node":
         found = json.loads(store.get("plan"))
     except (RuntimeError, ValueError):
         raise UserError(f"what answers at {address} is no training; look at machine.address on the first node") from None
-    if found["code"] != code():
-        raise UserError("the code here is not that of the first node; check out the same commit there and here (`git pull`)")
-    plan = Plan(**found)
-    for name, wanted in plan.libraries.items():
-        if (installed := libraries()[name]) != wanted:
-            raise UserError(f"{name} is {installed} here and {wanted} on the first node; install the same (requirements.txt)")
-    if data() != plan.data:
-        raise UserError(f"the images or their statistics in {paths.SHARDS.parent}/ are not those of the first node; {REMEDY}")
+    plan = Plan.agreed(found)
     for number in range(1, plan.nodes):
         if store.compare_set(_seat(number), "", mine := f"{os.getpid()} {time.time_ns()}") == mine.encode():
             return Node(store, address, number, plan)

@@ -128,6 +128,7 @@ def run_ranks(arguments: list[str], node: Node | None = None) -> int:
 
 def _torchrun(arguments: list[str], limited: bool) -> Report:
     """How it ended, by what it knows of the ranks."""
+    from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main as torchrun
@@ -152,6 +153,8 @@ def _torchrun(arguments: list[str], limited: bool) -> Report:
         return Report(f"error: rank {rank} was killed by {name}; {memory}run this again", 1)
     except SignalException as error:
         return Report("", 128 + int(error.sigval))
+    except DistError:
+        return Report("error: another node ended before the training began; start all again", 1)
     return Report("", 0)
 
 

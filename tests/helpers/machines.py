@@ -16,6 +16,8 @@ from helpers.nets import settings_of
 from ruamel.yaml import YAML
 
 PORT = 29400
+SLOW_END = 200
+"""Seconds that all may take to end on a loaded machine; machine.patience is three times as long."""
 SHORT = {"batch_size": 8, "epochs": 2, "lr": 0.001, "lr_schedule": "constant", "precision": "float32"}
 """A training of seconds."""
 
@@ -104,7 +106,7 @@ class Training:
         self.processes.append(process)
         return process
 
-    def ends(self, within: float = 120) -> list[tuple[int, str]]:
+    def ends(self, within: float = SLOW_END) -> list[tuple[int, str]]:
         """Exit status and what was said of each process, in the order of their starts; none leaves a child."""
         try:
             children = [child for process in self.processes for child in descendants(process.pid)]

@@ -70,7 +70,7 @@ def test_a_machine_that_is_killed_ends_the_others_and_they_go_on_with_it(machine
     processes = training.start()
     wait_for(processes[0], "epoch 2/")
     processes[killed].kill()
-    ended = training.ends(within=60)
+    ended = training.ends()
     status, said = ended[1 - killed]
     assert ended[killed][0] == -signal.SIGKILL and status == 1
     assert said.splitlines()[-1].startswith("error: ") and said.count("error:") == 1 and "Traceback" not in said
@@ -89,7 +89,7 @@ def test_ctrl_c_on_one_machine_stops_all_and_the_state_is_saved(machines: list[M
     processes = training.start()
     wait_for(processes[0], "epoch 1/")
     processes[asked].send_signal(signal.SIGINT)
-    (status, said), (others, there) = training.ends(within=60)
+    (status, said), (others, there) = training.ends()
     assert (status, others) == (130, 130)
     assert "keeps this model, and the same command goes on" in said.splitlines()[-1], said
     assert there.splitlines()[-1].endswith("; the first node says how to go on") and "Traceback" not in said + there
@@ -134,7 +134,7 @@ def test_a_rank_that_fails_says_why_on_its_machine_and_the_others_repeat_it(
     training = Training([one, two], init_from="start.safetensors")
     training.prepare()
     training.start()
-    (status, said), (others, heard) = training.ends(within=60)
+    (status, said), (others, heard) = training.ends()
     assert others == 2 and heard.splitlines()[-1].startswith(f"error: {reason}"), heard
     assert status == 2 and "Traceback" not in said + heard
     last = said.splitlines()[-1]

@@ -17,7 +17,7 @@ from alexnet.config.check import check
 from alexnet.config.machine import Machine
 from alexnet.errors import UserError
 from stages.paths import MEAN, PARAMS
-from workflow import nodes
+from workflow import nodes, plan
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ def test_another_machine_gets_the_settings_of_the_first_and_each_seat_is_taken_o
 @pytest.mark.parametrize(
     ("break_it", "line"),
     [
-        (lambda patch: patch.setattr(nodes, "code", lambda: "another"), "the code here is not that of the first node"),
-        (lambda patch: patch.setattr(nodes, "LIBRARIES", ("torch",)), ""),
-        (lambda patch: patch.setattr(nodes, "libraries", lambda: {"torch": "1"}), "torch is 1 here and "),
+        (lambda patch: patch.setattr(plan, "code", lambda: "another"), "the code here is not that of the first node"),
+        (lambda patch: patch.setattr(plan, "LIBRARIES", ("torch",)), ""),
+        (lambda patch: patch.setattr(plan, "libraries", lambda: {"torch": "1"}), "torch is 1 here and "),
         (lambda patch: MEAN.write_bytes(b"another"), "the images or their statistics in data/ are not those of the first"),
     ],
     ids=["code", "nothing", "library", "data"],
@@ -73,7 +73,7 @@ def test_a_machine_that_would_compute_something_else_is_refused(
 ) -> None:
     MEAN.parent.mkdir()
     MEAN.write_bytes(b"mean")
-    monkeypatch.setattr(nodes, "LIBRARIES", ("torch",))
+    monkeypatch.setattr(plan, "LIBRARIES", ("torch",))
     _first = nodes.first(machine, 1)
     break_it(monkeypatch)
     assert machine.address
