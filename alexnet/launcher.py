@@ -22,8 +22,14 @@ LAUNCHER = "ALEXNET_LAUNCHER"
 """The environment variable that holds the launcher's process id."""
 REPORTS = "ALEXNET_REPORTS"
 """That of the folder in which ranks leave what they say last."""
+SETTINGS = "params.yaml"
+"""The file in that folder with the settings of the first of several nodes."""
+ELSEWHERE = "elsewhere.json"
+"""That with the word of another node."""
 HOLD = 30.0
 """Seconds that a rank waits for the word of another, or for its end by the launcher."""
+LOST = 6.0
+"""Seconds that it waits for the word of another node, which may be gone."""
 
 
 class ConnectionLost(Exception):
@@ -74,6 +80,35 @@ def ranks() -> int:
     return int(os.environ["WORLD_SIZE"]) if launched() else 1
 
 
+def node() -> int:
+    """The number of this process's node, from 0."""
+    return _given("GROUP_RANK", 0)
+
+
+def nodes() -> int:
+    """Over how many nodes the ranks are spread."""
+    return _given("GROUP_WORLD_SIZE", 1)
+
+
+def local_rank() -> int:
+    """This process's rank among those of its node."""
+    return _given("LOCAL_RANK", rank())
+
+
+def local_ranks() -> int:
+    """How many ranks a node has."""
+    return ranks() // nodes()
+
+
+def _given(name: str, otherwise: int) -> int:
+    return int(os.environ.get(name, otherwise)) if launched() else otherwise
+
+
+def settings() -> Path | None:
+    """The settings of the first of several nodes; None on the only one, which has its own."""
+    return Path(os.environ[REPORTS], SETTINGS) if nodes() > 1 else None
+
+
 def report(text: str, status: int) -> bool:
     """Have the launcher print ``text`` and exit with ``status``; False if there is no launcher, or the text cannot be written."""
     if not launched():
@@ -86,8 +121,8 @@ def report(text: str, status: int) -> bool:
 
 
 def first_report(folder: Path) -> Report | None:
-    """The first report that a rank has left: the others followed from it."""
-    for path in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns):
+    """The first report that a rank has left: the others followed from it, and all of them from that of another node."""
+    for path in sorted(folder.glob("*.json"), key=lambda path: (path.name == ELSEWHERE, path.stat().st_mtime_ns)):
         try:
             return Report(**json.loads(path.read_text()))
         except ValueError:  # killed while it wrote
@@ -96,8 +131,11 @@ def first_report(folder: Path) -> Report | None:
 
 
 def await_report() -> bool:
-    """Wait until a rank leaves a report, ``HOLD`` seconds at most; whether one did. The launcher ends this process sooner."""
-    until = time.monotonic() + HOLD
+    """Wait until a rank leaves a report, ``HOLD`` seconds at most; whether one did. The launcher ends this process sooner.
+
+    With several nodes ``LOST`` seconds, as the launcher of another may be gone.
+    """
+    until = time.monotonic() + (HOLD if nodes() == 1 else LOST)
     while not (reported := first_report(Path(os.environ[REPORTS])) is not None) and time.monotonic() < until:
         time.sleep(0.1)
     return reported

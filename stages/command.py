@@ -60,6 +60,8 @@ def _run(stage: Callable[..., None], section: type[Section] | None) -> None:
     except launcher.ConnectionLost:
         if launcher.await_report():
             sys.exit(1)
+        if launcher.nodes() > 1:
+            _end("error: another node has ended, whose last line says why, or cannot be reached; start all again to go on", 1)
         _end(traceback.format_exc().rstrip(), 1)
     except Exception as error:
         # The linker and torch have no types of their own for it.
@@ -75,7 +77,7 @@ def _end(text: str, status: int, hold: bool = False) -> NoReturn:
     """Exit with ``text`` as what is said last. ``hold``: let the lead, which stops for the same reason, end its run in MLflow."""
     if not launcher.report(text, status):
         complain(text)
-    elif hold and launcher.rank():
+    elif hold and launcher.rank() and launcher.node() == 0:
         time.sleep(launcher.HOLD)  # the launcher ends this process when the lead has ended
     else:
         launcher.kill_stopped()
@@ -84,8 +86,8 @@ def _end(text: str, status: int, hold: bool = False) -> NoReturn:
 
 @cache
 def checked_params() -> dict[str, Any]:
-    """The mapping of params.yaml, after all of it has been found valid."""
-    params = read_yaml(paths.PARAMS)
+    """The mapping of params.yaml, that of the first node if there are several, after all of it has been found valid."""
+    params = read_yaml(launcher.settings() or paths.PARAMS)
     check(params)
     return params
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alexnet import launcher
 from alexnet.config.machine import Machine
 from alexnet.config.training import Training
 from stages import paths
@@ -59,6 +60,7 @@ def train(settings: Params, ranks: "Ranks") -> None:
     splits = Shards(paths.SHARDS, "train"), Shards(paths.SHARDS, "val")
     inputs = Inputs(*splits, Eigenbasis.read(paths.EIGENBASIS), np.array(read_array(paths.MEAN)))
     session = Session(settings, settings.machine, inputs, ranks)
+    session.refuse_differences()
     require_free_space(Path(), 2 * 4 * session.parameters, "the model, with its copy for MLflow,")
     with session.checkpoint(paths.main_repository() / paths.CHECKPOINTS) as checkpoint:
         with ExitStack() as stack:
@@ -88,6 +90,8 @@ def farewell(stop: "Stopped", settings: Training) -> str:
         return f"{where}; the same command goes on from there ({fixed}, so no model can be kept before)"
     if steps or not done:
         return f"{where}; the same command goes on from there"
+    if launcher.node():
+        return f"{where}; the first node says how to go on"
     command = "dvc exp run" if Path.cwd() == paths.main_repository().resolve() else "the same command with"
     return f"{where}; {command} -S epochs={done} keeps this model, and the same command goes on"
 

@@ -50,6 +50,7 @@ class Settings(Training):
                 "before its first drop; choose more"
             )
         self._check_pipeline()
+        self._check_nodes()
         return self
 
     def _check_name(self) -> None:
@@ -125,6 +126,18 @@ class Settings(Training):
             raise ValueError(
                 f"pipeline.microbatches: {pipe.microbatches} is not a multiple of pipeline.ranks: {pipe.ranks}, "
                 f"which {pipe.schedule} needs; choose one, or pipeline.schedule: 1F1B"
+            )
+
+    def _check_nodes(self) -> None:
+        nodes, pipe = self.machine.nodes, self.pipeline
+        if nodes > 1 and self.machine.address is None:
+            raise ValueError(
+                f"machine.nodes: {nodes} needs machine.address, where the others reach the first, such as 10.0.0.1:29400"
+            )
+        if pipe.ranks * pipe.replicas % nodes:
+            raise ValueError(
+                f"machine.nodes: {nodes} does not divide pipeline.ranks: {pipe.ranks} times pipeline.replicas: {pipe.replicas}, "
+                f"the processes of this training; choose a divisor of {pipe.ranks * pipe.replicas}"
             )
 
 

@@ -16,10 +16,11 @@ from threading import Thread
 
 import torch
 import torch.distributed as dist
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from alexnet import launcher
 from alexnet.errors import UserError
-from alexnet.models.devices import usable_gpus
+from alexnet.models.devices import HIDE, usable_gpus
 from alexnet.pipeline.engine import StepStats
 from alexnet.pipeline.replicas import Replica
 
@@ -53,6 +54,12 @@ class Ranks:
     def lead(self) -> bool:
         """Whether this is the rank that reads images, writes files and speaks to the user."""
         return self.rank == 0
+
+    @property
+    def node(self) -> range:
+        """The ranks of this node."""
+        size = self.count // launcher.nodes()
+        return range(first := self.rank // size * size, first + size)
 
     def share(self, rows: int) -> slice:
         """The rows of a batch of ``rows`` that this rank's pipeline takes."""
@@ -106,8 +113,8 @@ def join(stages: int, patience: float, replicas: int = 1) -> Iterator[Ranks | No
     raised, and ``ConnectionLost`` if another has ended.
 
     One GPU per rank: NCCL. Exactly one GPU: rank 0 runs all stages and replicas on it and the others get ``None``, as they have
-    nothing to do, unless ``SHARE`` is set. No GPU: gloo on the CPU. Raises ``UserError`` if the ranks do not match the processes
-    or GPUs, or if there is a GPU that torch cannot use.
+    nothing to do, unless ``SHARE`` is set or there are several nodes. No GPU: gloo on the CPU. Raises ``UserError`` if the ranks
+    do not match the processes or GPUs, or if there is a GPU that torch cannot use.
     """
     started, rank, ranks = launcher.ranks(), launcher.rank(), stages * replicas
     times = f" times pipeline.replicas: {replicas}" if replicas > 1 else ""
@@ -116,13 +123,14 @@ def join(stages: int, patience: float, replicas: int = 1) -> Iterator[Ranks | No
             f"pipeline.ranks: {stages}{times} needs {ranks} processes, not {started}; "
             f"run `python -m workflow.torchrun --nproc-per-node {ranks} -m stages.train`"
         )
-    gpus = usable_gpus()
-    if 1 < gpus < ranks:
-        raise UserError(_too_few(gpus, stages, replicas))
+    gpus, local, alone = usable_gpus(), launcher.local_ranks(), launcher.nodes() == 1
+    shared = gpus == 1 and os.environ.get(SHARE) == "1"
+    if 0 < gpus < local and not (gpus == 1 and (alone or shared)):
+        raise UserError(_too_few(gpus, stages, replicas) if alone else _too_few_here(gpus, local))
     before = {end: signal.signal(end, lambda number, _: sys.exit(128 + number)) for end in ENDS}
     done = False
     try:
-        if ranks == 1 or (gpus == 1 and os.environ.get(SHARE) != "1"):
+        if ranks == 1 or (gpus == 1 and alone and not shared):
             yield Ranks(0, 1, torch.device("cuda", 0) if gpus else CPU) if rank == 0 else None
         else:
             group = _join_group(rank, ranks, gpus, timedelta(minutes=patience))
@@ -144,7 +152,7 @@ def join(stages: int, patience: float, replicas: int = 1) -> Iterator[Ranks | No
             signal.signal(end, handler)
         signal.set_wakeup_fd(-1)
         # After an error, NCCL would wait here for the other ranks, which wait for this one.
-        if dist.is_initialized() and (done or gpus < ranks):
+        if dist.is_initialized() and (done or gpus < local):
             dist.destroy_process_group()
 
 
@@ -164,6 +172,30 @@ def _too_few(gpus: int, stages: int, replicas: int) -> str:
     )
 
 
+def _too_few_here(gpus: int, local: int) -> str:
+    return (
+        f"machine.nodes: {launcher.nodes()} puts {local} ranks on each node, more than its GPUs, {gpus}; take more nodes or "
+        f"fewer ranks, or {HIDE}, on all nodes"
+    )
+
+
+def launchers_store() -> TCPStore:
+    """A connection to the store of the launcher, of the first one if there are several."""
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return TCPStore(address, port, is_master=False, wait_for_workers=False)
+
+
+def _refuse_mixed(device: str, timeout: timedelta) -> None:
+    """Raise ``UserError`` on all ranks if some compute on GPUs and some on CPUs: they would wait for each other."""
+    store = launchers_store()
+    store.set_timeout(timeout)
+    store.set(f"device {launcher.rank()}", device)
+    for rank in range(launcher.ranks()):
+        if (other := store.get(f"device {rank}").decode()) != device:
+            number = rank // launcher.local_ranks() + 1
+            raise UserError(f"node {number} would compute on a {other}, and this one on a {device}; {HIDE}, on all nodes")
+
+
 def use_loopback() -> None:
     """Have gloo use the loopback interface: all ranks are on this machine.
 
@@ -175,11 +207,15 @@ def use_loopback() -> None:
 def _join_group(rank: int, ranks: int, gpus: int, timeout: timedelta) -> Ranks:
     # Its schedules print themselves if a rank is lost.
     logging.getLogger("torch.distributed.pipelining").setLevel(logging.CRITICAL)
-    use_loopback()
-    if gpus < ranks:
+    local = launcher.local_ranks()
+    if launcher.nodes() == 1:
+        use_loopback()
+    else:
+        _refuse_mixed("GPU" if gpus else "CPU", timeout)
+    if gpus < local:
         dist.init_process_group("gloo", timeout=timeout)
         return Ranks(rank, ranks, torch.device("cuda", 0) if gpus else CPU)
-    device = torch.device("cuda", rank)
+    device = torch.device("cuda", launcher.local_rank())
     torch.cuda.set_device(device)
     _end_in_time()
     dist.init_process_group("cpu:gloo,cuda:nccl", timeout=timeout, device_id=device)

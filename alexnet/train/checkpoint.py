@@ -25,9 +25,21 @@ from tqdm import tqdm
 
 from alexnet.files.finished import forget_marks, mark_finished, stored
 from alexnet.pipeline.distributed import Ranks
+from alexnet.train.copies import collect, from_lead, seen_by, snapshot_of_lead
 from alexnet.train.folders import LOCK, adopt, epochs_of, of_other_code, prune
 from alexnet.train.optimizers import rate_of, restore_rate
-from alexnet.train.snapshot import DIGITS, Damaged, Snapshot, failure, name_of, read_tensors, snapshots, verify_rank, write_rank
+from alexnet.train.snapshot import (
+    DIGITS,
+    Damaged,
+    Snapshot,
+    content_of,
+    failure,
+    name_of,
+    read_tensors,
+    snapshots,
+    verify,
+    write_rank,
+)
 from alexnet.train.state import State
 from alexnet.train.stopping import withdraw
 
@@ -48,6 +60,11 @@ class Checkpoint:
         self.ranks, self.seconds = ranks, 60 * minutes
         self._held: FileLock | None = None
         self.folder = folder if folder and self._lock(folder) else None
+        self.seen = seen_by(ranks, self.folder) if self.folder else [True] * ranks.count
+        """Which ranks see the lead's folder: all, but for those of other nodes without it, whose part the lead writes."""
+        if self.folder and not self.seen[ranks.rank]:
+            with suppress(OSError):
+                withdraw(self.folder)  # of a training whose lead was here
         self.token = self._known_token() or uuid.uuid4().hex
         """Identifies the training across stops, from its first process to its last."""
         self._saved = time.monotonic()
@@ -64,18 +81,22 @@ class Checkpoint:
 
         Returns that, and the weights of the best epoch; ``State()`` and none if nothing has been saved.
         """
-        found = self._usable()
+        names = from_lead(self.ranks, "\n".join(path.name for path in self._usable()).encode()).decode().splitlines()
+        found = [self.folder / name for name in names] if self.folder else []
         if not found:
             self._mention_other_code()
         for number, folder in enumerate(found, 1):
+            why = ""
             try:
-                snapshot = Snapshot.read(folder)
-                for rank in range(len(snapshot.hashes)):
-                    verify_rank(folder, snapshot, rank)
-                tensors, why = read_tensors(folder, snapshot, parameters), ""
+                if self.seen[self.ranks.rank]:
+                    snapshot = Snapshot.read(folder)
+                    verify(folder, snapshot)
+                    tensors = read_tensors(folder, snapshot, parameters)
             except Damaged as damage:
                 why = f" ({damage})"
             if not any(self.ranks.gather(bool(why))):
+                if not all(self.seen):
+                    snapshot, tensors = snapshot_of_lead(self.ranks, folder, parameters)
                 self._names = [path.name for path in reversed(found[number - 1 :])]
                 self._say(self._resuming(snapshot))
                 restore_rate(optimizer, snapshot.rate)
@@ -88,28 +109,25 @@ class Checkpoint:
         """Write what ``load`` reads. A failure is reported, once; returns whether there was none."""
         if self.folder is None:
             return False
-        folder, digest = self.folder / name_of(state), ""
-
-        def write() -> None:
-            nonlocal digest
-            if self.ranks.rank < self.ranks.stages:  # the other replicas have the same
-                digest = write_rank(folder, self.ranks.rank, _tensors(parameters, optimizer, best))
-
-        failures = self.ranks.gather(failure(write))
-        written = self.ranks.gather(int(digest or "0", 16))[: self.ranks.stages]
+        folder, own = self.folder / name_of(state), self.ranks.rank
+        content, digest, failed = b"", "0", 0
+        if own < self.ranks.stages:  # the other replicas have the same
+            content, digest = content_of(_tensors(parameters, optimizer, best))
+            if self.seen[own]:
+                failed = failure(lambda: write_rank(folder, own, content))
+        failures = self.ranks.gather(collect(self.ranks, self.seen, folder, content) or failed)
+        written = self.ranks.gather(int(digest, 16))[: self.ranks.stages]
         hashes = tuple(f"{int(value):0{DIGITS}x}" for value in written)
         snapshot = Snapshot(self.token, epochs_of(self.folder), rate_of(optimizer), hashes, state)
         if self.ranks.lead and not any(failures):
             failures = [failure(lambda: snapshot.write(folder))]
-        failed = max(self.ranks.gather(max(failures)))
+        failed = int(max(self.ranks.gather(max(failures))))
         if not failed:
             self._names = [name for name in self._names if name != folder.name] + [folder.name]
         self._tidy()
         if failed and not self._warned:
             self._warned = True
-            self._say(
-                f"warning: no checkpoint could be written in {self.folder} ({os.strerror(int(failed))}); the training goes on"
-            )
+            self._say(f"warning: no checkpoint could be written in {self.folder} ({os.strerror(failed)}); the training goes on")
         self._saved = time.monotonic()
         return not failed
 

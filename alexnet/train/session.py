@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from alexnet import launcher
 from alexnet.config.machine import Machine
 from alexnet.config.training import Training
 from alexnet.errors import UserError
@@ -30,6 +31,7 @@ from alexnet.pipeline.single_process import SingleProcess
 from alexnet.train.checkpoint import Checkpoint
 from alexnet.train.fingerprint import code_fingerprint, lineage, numeric_settings
 from alexnet.train.schedules import NEED_EPOCHS
+from alexnet.train.snapshot import DIGITS
 from alexnet.train.state import Epoch, kept_epoch
 from alexnet.train.trainer import Trainer, TrainingImages
 
@@ -67,8 +69,8 @@ class Session:
         """Of one image's training step."""
         self.engine = build_engine(net, settings, ranks)
         # Beside GPUs, the cores are for the ranks that decode: the first of each replica.
-        sharing = ranks.count // ranks.stages if ranks.device.type == "cuda" else ranks.count
-        threads = thread_count(machine.workers, sharing)
+        decoding = [rank for rank in ranks.node if rank % ranks.stages == 0 or ranks.device.type == "cpu"]
+        threads = thread_count(machine.workers, max(len(decoding), 1))
         self.trainer = Trainer(self.engine, self._images(inputs), settings, ranks, threads)
 
     def describe(self) -> str:
@@ -77,7 +79,7 @@ class Session:
         needed = pipeline.ranks * pipeline.replicas
         how = "one process"
         if ranks.stages > 1:
-            how = f"{ranks.stages} ranks, cut at {', '.join(pipeline.cuts)}, {pipeline.schedule}"
+            how = f"{ranks.stages} ranks{_on_nodes()}, cut at {', '.join(pipeline.cuts)}, {pipeline.schedule}"
         elif ranks.count == 1 < needed:
             how = f"one process for all stages, as there is one GPU for {needed} ranks"
         if pipeline.replicas > 1:
@@ -105,6 +107,17 @@ class Session:
         cards = card_names(self.ranks.device, self.ranks.count)
         identity = sha256(json.dumps(facts).encode() + self.mean.numpy().tobytes())
         return f"{identity.hexdigest()[:16]}-{code_fingerprint(cards)}-{self.settings.epochs}"
+
+    def refuse_differences(self) -> None:
+        """Raise ``UserError`` on every rank if one depends on other things than the first; all of them call it."""
+        identity, code, _ = self.fingerprint().split("-")
+        device = "CPU or GPU" if self.settings.init_from is None else "CPU or GPU, or init_from's file"
+        for own, facts in ((identity, f"settings, data, {device}"), (code, "code, torch or kind of GPU")):
+            first, *others = self.ranks.gather(int(own[:DIGITS], 16))
+            for rank, value in enumerate(others, 1):
+                if value != first:
+                    where = "this node" if rank in self.ranks.node else f"node {rank // len(self.ranks.node) + 1}"
+                    raise UserError(f"{where} differs from the first in what this training depends on ({facts}); make them equal")
 
     def card(self, history: list[Epoch], weights_sha256: str) -> Card:
         """The card of the trained model, whose weights' file has that hash."""
@@ -136,6 +149,10 @@ class Session:
             noise=color_axes(values, vectors, self.settings.color_noise, self.settings.color_noise_scale),
             flip=self.flip,
         )
+
+
+def _on_nodes() -> str:
+    return f" on {launcher.nodes()} nodes" if launcher.nodes() > 1 else ""
 
 
 def build_engine(net: Network, settings: Training, ranks: Ranks) -> Engine:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from alexnet.files.whole import sha256_of, write_bytes, write_json
@@ -47,21 +47,29 @@ class Snapshot:
     def write(self, folder: Path) -> None:
         """Complete ``folder``. Raises ``OSError``."""
         content = asdict(self)
-        write_json(folder / STATE, content | {"sha256": _sha256(content)})
+        write_json(state_file(folder), content | {"sha256": _sha256(content)})
 
     @classmethod
     def read(cls, folder: Path) -> "Snapshot":
         """Raises ``Damaged``."""
         try:
-            content = json.loads((folder / STATE).read_text(encoding="utf-8"))
+            return cls.parsed(state_file(folder).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise Damaged(f"{STATE}: {error.strerror or error}") from None
+        except ValueError:  # not UTF-8
+            raise Damaged(f"{STATE} is not as it was written") from None
+
+    @classmethod
+    def parsed(cls, text: str) -> "Snapshot":
+        """From the text of ``state.json``. Raises ``Damaged``."""
+        try:
+            content = json.loads(text)
             if content.pop("sha256") != _sha256(content):
                 raise Damaged(f"{STATE} is not as it was written")
             found = content["state"]
             history = tuple(Epoch(**row) for row in found["history"])
             state = State(found["epoch"], found["steps"], StepStats(**found["sums"]), history)
             return cls(content["token"], content["epochs"], content["rate"], tuple(content["hashes"]), state)
-        except OSError as error:
-            raise Damaged(f"{STATE}: {error.strerror or error}") from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Damaged(f"{STATE} is not as it was written ({type(error).__name__})") from None
 
@@ -83,22 +91,27 @@ def snapshots(folder: Path) -> list[Path]:
     return sorted(complete, key=position, reverse=True)
 
 
-def write_rank(folder: Path, rank: int, tensors: Mapping[str, Tensor]) -> str:
-    """Write a rank's file and return the hash for ``Snapshot.hashes``. Raises ``OSError``."""
+def content_of(tensors: Mapping[str, Tensor]) -> tuple[bytes, str]:
+    """A rank's file, and the hash of it for ``Snapshot.hashes``."""
     content = save(dict(tensors))
-    write_bytes(_file(folder, rank), content)
-    return sha256(content).hexdigest()[:DIGITS]
+    return content, sha256(content).hexdigest()[:DIGITS]
 
 
-def verify_rank(folder: Path, snapshot: Snapshot, rank: int) -> None:
+def write_rank(folder: Path, rank: int, content: bytes) -> None:
+    """Write a rank's file. Raises ``OSError``."""
+    write_bytes(rank_file(folder, rank), content)
+
+
+def verify(folder: Path, snapshot: Snapshot) -> None:
     """Raises ``Damaged`` if a rank's file is not as it was written."""
-    path = _file(folder, rank)
-    try:
-        found = sha256_of(path)[:DIGITS]
-    except OSError as error:
-        raise Damaged(f"{path.name}: {error.strerror or error}") from None
-    if found != snapshot.hashes[rank]:
-        raise Damaged(f"{path.name} is not as it was written")
+    for rank, written in enumerate(snapshot.hashes):
+        path = rank_file(folder, rank)
+        try:
+            found = sha256_of(path)[:DIGITS]
+        except OSError as error:
+            raise Damaged(f"{path.name}: {error.strerror or error}") from None
+        if found != written:
+            raise Damaged(f"{path.name} is not as it was written")
 
 
 def read_tensors(folder: Path, snapshot: Snapshot, parameters: Collection[str]) -> dict[str, Tensor]:
@@ -106,11 +119,16 @@ def read_tensors(folder: Path, snapshot: Snapshot, parameters: Collection[str]) 
     found: dict[str, Tensor] = {}
     try:
         for rank in range(len(snapshot.hashes)):
-            with safe_open(_file(folder, rank), "pt") as file:
+            with safe_open(rank_file(folder, rank), "pt") as file:
                 found |= {key: file.get_tensor(key) for key in file.keys() if key.partition("/")[2] in parameters}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise Damaged(str(error).splitlines()[0]) from None
     return found
+
+
+def tensors_of(content: bytes, parameters: Collection[str]) -> dict[str, Tensor]:
+    """What a rank's file has of these parameters."""
+    return {key: value for key, value in load(content).items() if key.partition("/")[2] in parameters}
 
 
 def failure(call: Callable[[], None]) -> int:
@@ -122,8 +140,14 @@ def failure(call: Callable[[], None]) -> int:
     return 0
 
 
-def _file(folder: Path, rank: int) -> Path:
+def rank_file(folder: Path, rank: int) -> Path:
+    """What a rank had."""
     return folder / f"rank-{rank}.safetensors"
+
+
+def state_file(folder: Path) -> Path:
+    """What ``Snapshot`` describes."""
+    return folder / STATE
 
 
 def _sha256(content: Any) -> str:

@@ -1,7 +1,8 @@
 """Stopping a training so that nothing is lost: after the running epoch, whose model can be kept, or at once.
 
 People ask by a signal (the first Ctrl-C for the end of the epoch, a second, SIGTERM or SIGHUP for at once) or, from another
-process, by a file in the folder of the training's states. A rank that gets a signal leaves such a file for the others.
+process, by a file in the folder of the training's states. A rank that gets a signal leaves such a file for the others. Those of
+other nodes, which may not see it, hear of it through the launcher's store.
 """
 
 import signal
@@ -11,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
+from threading import Event, Thread
 
 from tqdm import tqdm
 
+from alexnet import launcher
 from alexnet.config.training import Training
-from alexnet.pipeline.distributed import Ranks
+from alexnet.pipeline.distributed import Ranks, launchers_store
 from alexnet.signals import signals_handled
 from alexnet.train.schedules import NEED_EPOCHS
 from alexnet.train.state import State
@@ -30,6 +33,8 @@ class Wish(IntEnum):
     """Save, then stop."""
 
 
+HEARD_WITHIN = 0.3
+"""Seconds."""
 FINISH, STOP = "finish", "stop"
 """The files that ask: to stop after the running epoch, and at once."""
 
@@ -51,7 +56,7 @@ class Stopping:
         self.folder, self.ranks, self.epochs = folder, ranks, settings.epochs
         self.keepable = settings.lr_schedule not in NEED_EPOCHS
         """Whether the state after an epoch is that of a training with fewer epochs."""
-        self._interrupts, self._at_once, self._said = 0, False, False
+        self._interrupts, self._at_once, self._said, self._heard = 0, False, False, 0
         self._began, self._steps = time.monotonic(), 0
 
     @contextmanager
@@ -61,7 +66,7 @@ class Stopping:
             yield
             return
         at_once = (signal.SIGTERM, signal.SIGHUP)
-        with signals_handled({signal.SIGINT: self._interrupted, **dict.fromkeys(at_once, self._stop)}):
+        with signals_handled({signal.SIGINT: self._interrupted, **dict.fromkeys(at_once, self._stop)}), self._hearing():
             yield
 
     def after_epoch(self) -> bool:
@@ -88,7 +93,34 @@ class Stopping:
         """0: nothing; 1: to stop after the epoch; 2: at once."""
         if self._at_once or self._interrupts > 1 or self._found(STOP):
             return 2
-        return int(self._interrupts > 0 or self._found(FINISH))
+        return max(self._heard, int(self._interrupts > 0 or self._found(FINISH)))
+
+    @contextmanager
+    def _hearing(self) -> Iterator[None]:
+        """While this lasts, hear what the ranks of other nodes are asked, and tell them what this one is."""
+        over = Event()
+        thread = Thread(target=self._hear, args=(over,), name="asked elsewhere", daemon=True)
+        if launcher.nodes() > 1:
+            thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            if thread.is_alive():
+                thread.join()
+
+    def _hear(self, over: Event) -> None:
+        with suppress(RuntimeError):  # the first node has ended
+            store = launchers_store()
+            while True:
+                ended = over.wait(HEARD_WITHIN)  # what was asked last is told, too
+                for words in (1, 2):
+                    if self._asked() >= words:
+                        store.set(f"asked {words}", "")
+                    elif store.check([f"asked {words}"]):
+                        self._heard = words
+                if ended:
+                    return
 
     def _found(self, name: str) -> bool:
         return self.folder is not None and (self.folder / name).exists()

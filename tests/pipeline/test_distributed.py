@@ -140,6 +140,18 @@ def test_more_ranks_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
         pass
 
 
+@pytest.mark.parametrize(("gpus", "refused"), [(0, False), (1, True), (2, False)])
+def test_each_rank_of_several_machines_needs_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch, gpus: int, refused: bool) -> None:
+    monkeypatch.setattr(distributed, "usable_gpus", lambda: gpus)
+    place = {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "1", "GROUP_RANK": "1", "GROUP_WORLD_SIZE": "2"}
+    for name, value in {LAUNCHER: str(os.getppid()), **place}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(distributed, "_join_group", lambda rank, ranks, *_: Ranks(rank, ranks, torch.device("cpu")))
+    reason = r"machine\.nodes: 2 puts 2 ranks on each node, more than its GPUs, 1; take more nodes or fewer ranks"
+    with pytest.raises(UserError, match=reason) if refused else nullcontext(), join(4, 10) as ranks:
+        assert ranks and ranks.node == range(2, 4)
+
+
 @pytest.mark.parametrize(("stages", "replicas", "fewer"), [(2, 2, "set pipeline.ranks to 1, or put"), (1, 4, "put")])
 def test_more_replicas_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch, stages: int, replicas: int, fewer: str) -> None:
     monkeypatch.setattr(distributed, "usable_gpus", lambda: 3)
