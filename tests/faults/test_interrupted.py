@@ -15,7 +15,7 @@ LONG = 500
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
     """Trainings that were interrupted twice at most, the last of them once at least: one may end before its signal."""
-    campaign = Campaign(tmp_path_factory.mktemp("faults"), 0, print)
+    campaign = Campaign(tmp_path_factory.mktemp("faults"), 0, print, **{"data.limit": 20})
     while not campaign.hits:
         campaign.train(2)
     return campaign
