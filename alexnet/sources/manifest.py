@@ -174,15 +174,19 @@ def read(folder: Path) -> Manifest:
 
 
 def read_image(root: Path, row: Row) -> bytes:
-    """The bytes of an image. Raises ``UserError`` if they have changed since the manifest was written."""
+    """The bytes of an image. Raises ``UserError`` if they cannot be read, or have changed since the manifest was written."""
     try:
         # Only a loose file starts at 0, and then all of it is the image: appended bytes are noticed too.
         payload = read_part(root / row.path, row.offset, row.bytes if row.offset else WHOLE_FILE)
         if hashlib.sha256(payload).hexdigest() == row.sha256:
             return payload
         why = "it has other bytes now"
+    except FileNotFoundError as error:
+        why = error.strerror or "it is gone"
     except OSError as error:
-        why = error.strerror or "it cannot be read"
+        raise UserError(
+            f"{printable(root / row.path)} cannot be read ({error.strerror or error}); fix that, then run this again"
+        ) from None
     raise UserError(
         f"{printable(root / row.path)} has changed since it was listed ({why}); "
         "run `dvc repro -f -s download` to list the images again, then `dvc repro`"

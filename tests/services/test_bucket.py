@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def s3() -> Iterator[str]:
         variables = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_ENDPOINT_URL_S3": address}
         for name, value in variables.items():
             patch.setenv(name, value)
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]  # its workers would have the variables of its start
         yield address
 
 
