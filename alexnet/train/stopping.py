@@ -113,7 +113,7 @@ class Stopping:
         with suppress(RuntimeError):  # the first node has ended
             store = launchers_store()
             while True:
-                ended = over.wait(HEARD_WITHIN)  # what was asked last is told, too
+                ended = over.wait(HEARD_WITHIN)  # so that the others hear what was asked last
                 for words in (1, 2):
                     if self._asked() >= words:
                         store.set(f"asked {words}", "")

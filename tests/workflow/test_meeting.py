@@ -1,4 +1,4 @@
-"""Machines that meet for a training: who is let in, and what the others are told."""
+"""Machines that meet for a training: who may join, and what the others get."""
 
 import os
 import socket

@@ -112,6 +112,6 @@ def measured(settings: dict[str, Any]) -> float:
 
 
 def beside(settings: dict[str, Any], places: int) -> int:
-    """How many processes of a training, the ranks of all replicas, compute at once on so many places."""
+    """How many processes of a training, the ranks of all replicas, compute at once on that many places."""
     processes: int = settings["pipeline"]["ranks"] * settings["pipeline"]["replicas"]
     return max(1, min(processes, places))
