@@ -15,13 +15,20 @@ WAIT = 10.0
 def main() -> int:
     """Read the command line, wait for the first node, and train with its settings. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m workflow.node", description=__doc__, allow_abbrev=False)
-    parser.add_argument("address", type=checked_address, help="machine.address of the first node, such as 10.0.0.1:29400")
+    parser.add_argument("address", type=_address, help="machine.address of the first node, such as 10.0.0.1:29400")
     parser.add_argument("--wait", type=float, default=WAIT, metavar="MINUTES", help=f"for the first node; {WAIT:g} by default")
     try:
         arguments = parser.parse_args()
     finally:
         flush()
     return said_in_one_line(lambda: join(arguments.address, arguments.wait))
+
+
+def _address(text: str) -> str:
+    try:
+        return checked_address(text)
+    except ValueError as error:  # whose words argparse would leave out
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def join(address: str, wait: float) -> int:

@@ -17,7 +17,7 @@ from alexnet.config.check import check
 from alexnet.config.machine import Machine
 from alexnet.errors import UserError
 from stages.paths import MEAN, PARAMS
-from workflow import nodes, plan
+from workflow import node, nodes, plan
 
 
 @pytest.fixture
@@ -129,3 +129,12 @@ def test_another_machine_needs_neither_dvc_nor_mlflow(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stderr.startswith("error: no training waits at 127.0.0.1:")
+
+
+def test_an_address_without_a_port_is_refused_with_what_it_should_be(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["node", "10.0.0.1"])
+    with pytest.raises(SystemExit):
+        node.main()
+    assert "should be a host and a port, such as 10.0.0.1:29400" in capsys.readouterr().err
