@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import stopped
 from helpers.pipelines import recipe
-from helpers.replicas import assert_whole, trained_in_replicas
+from helpers.replicas import assert_whole, resumed, trained_in_replicas
 from helpers.training import alone
 
 from benchmarks.ranks import RankProcesses
@@ -31,3 +32,15 @@ def test_four_replicas_of_two_ranks_give_the_weights_of_one_process(
     found = eight(trained_in_replicas, settings, odd)
     assert_whole(found, alone(settings, odd))
     assert found[0][0] == 2
+
+
+def test_a_training_goes_on_with_other_cuts_on_eight_ranks_and_back_in_one_process(
+    eight: RankProcesses, tiny: Path, tmp_path: Path
+) -> None:
+    one = stopped.recipe(**{"pipeline.replicas": 4, "pipeline.cuts": ["conv3"]})
+    two = stopped.recipe(**{"pipeline.replicas": 4, "pipeline.cuts": ["fc6"], "pipeline.ranks": 2, "pipeline.schedule": "1F1B"})
+    epochs, weights, _ = stopped.alone(one, tiny, tmp_path / "whole")
+    root = tmp_path / "parts"
+    stopped.alone(one, tiny, root, 3)
+    assert [done for *_, done in eight(resumed, two, tiny, root, 6)] == 8 * [[3, 4, 5, 6]]
+    assert stopped.alone(one, tiny, root) == (epochs, weights, [6, 7, 8, 9])
