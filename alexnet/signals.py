@@ -1,11 +1,12 @@
 """Signals: handled while something runs that must not be interrupted, and sent by Linux when a parent ends."""
 
 import ctypes
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 
@@ -39,14 +40,34 @@ def signal_at_parents_end(number: int) -> None:
         prctl(set_parent_death_signal, number)
 
 
-def interrupt_quietly() -> None:
-    """Have Python say one word, and not where it was, if Ctrl-C comes before a command handles it, such as while it imports."""
-    before = sys.excepthook
+def end_quietly() -> None:
+    """Have Python end by a signal wherever it comes, and without saying where it was. Call it once, before other imports.
+
+    If Ctrl-C comes before a command handles it, such as while it imports, Python says one word. If a handler raises within a
+    finalizer, where Python prints the exception and goes on, the signal is sent again.
+    """
+    uncaught, dropped = sys.excepthook, sys.unraisablehook
 
     def said(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
             sys.stderr.write("interrupted\n")
         else:
-            before(kind, error, trace)
+            uncaught(kind, error, trace)
 
-    sys.excepthook = said
+    def sent_again(lost: "sys.UnraisableHookArgs") -> None:
+        if number := _signal_of(lost.exc_value):
+            with suppress(RuntimeError):  # the interpreter is ending
+                threading.Timer(0.1, os.kill, (os.getpid(), number)).start()  # not here, where Python would drop it again
+        else:
+            dropped(lost)
+
+    sys.excepthook, sys.unraisablehook = said, sent_again
+
+
+def _signal_of(error: BaseException | None) -> int:
+    """The signal whose handler raised ``error``; 0 if it was none."""
+    if isinstance(error, KeyboardInterrupt):
+        return signal.SIGINT
+    if isinstance(error, SystemExit):
+        return max(0, error.code - 128) if isinstance(error.code, int) else 0
+    return getattr(error, "sigval", 0)  # torchrun's SignalException

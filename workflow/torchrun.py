@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Timer
 
 import psutil  # type: ignore[import-untyped]
 
@@ -138,7 +137,6 @@ def _torchrun(arguments: list[str], limited: bool) -> Report:
     logging.disable(logging.ERROR)
     interrupts = Interrupts()
     signal.signal(signal.SIGINT, interrupts.forward)
-    sys.unraisablehook = _signalled_again
     try:
         torchrun(["--signals-to-handle", "SIGTERM,SIGHUP,SIGQUIT", *arguments])
     except ChildFailedError as error:
@@ -157,14 +155,6 @@ def _torchrun(arguments: list[str], limited: bool) -> Report:
     except DistError:
         return Report("error: another node ended before the training began; start all again", 1)
     return Report("", 0)
-
-
-def _signalled_again(lost: "sys.UnraisableHookArgs") -> None:
-    """Send a signal again whose exception Python dropped, as torchrun's handler raised it within a finalizer."""
-    if number := getattr(lost.exc_value, "sigval", None):
-        Timer(0.1, os.kill, (os.getpid(), number)).start()  # not here, where Python would drop it again
-    else:
-        sys.__unraisablehook__(lost)
 
 
 class Interrupts:

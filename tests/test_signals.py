@@ -1,0 +1,48 @@
+"""A signal ends a command even where Python drops the exception of its handler."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+from helpers.staged import ROOT
+
+DROPPED = """
+import {package}, os, signal, sys, time
+
+class Struck:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{name})
+        time.sleep(0)
+
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+Struck()
+time.sleep(60)
+"""
+
+ANOTHER = """
+import stages
+
+class Broken:
+    def __del__(self):
+        raise ValueError("another error")
+
+Broken()
+"""
+
+
+def python(program: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=50)
+
+
+@pytest.mark.parametrize("package", ["stages", "workflow"])
+@pytest.mark.parametrize(
+    ("name", "status", "said"), [("SIGTERM", 128 + signal.SIGTERM, ""), ("SIGINT", -signal.SIGINT, "interrupted\n")]
+)
+def test_a_signal_in_a_finalizer_ends_a_command(package: str, name: str, status: int, said: str) -> None:
+    done = python(DROPPED.format(package=package, name=name))
+    assert (done.returncode, done.stderr) == (status, said)
+
+
+def test_another_error_in_a_finalizer_is_told() -> None:
+    assert "ValueError: another error" in python(ANOTHER).stderr
