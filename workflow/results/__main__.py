@@ -131,7 +131,7 @@ def machine(jobs: int) -> str:
     lines = Path("/proc/cpuinfo").read_text(errors="ignore").splitlines()
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "CPU")
     beside = f", {jobs} trainings at a time" if jobs > 1 else ""
-    return f"{gpu if gpu != 'cpu' else model}, {cores} cores{beside}"
+    return f"{gpu if gpu != 'cpu' else model}, {cores} core{'s' if cores > 1 else ''}{beside}"
 
 
 if __name__ == "__main__":
