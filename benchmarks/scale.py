@@ -83,16 +83,20 @@ def comparisons(figures: Mapping[tuple[int, str], list[float]], least: int, most
 
 
 def real(folder: Path, sizes: Iterable[int]) -> Iterator[tuple[int, str, Use]]:
-    """The stages on files, and DVC when they have run, in a clone of this repository for each number of files."""
+    """The stages on files, and DVC when they have run, in a clone of this repository for each number of files.
+
+    The files are outside the clone, in which DVC would look at each of them.
+    """
     for images in sizes:
-        place = folder / str(images)
-        clone(place, {"data.source": "folder", "data.root": "images"})
-        write(place / "images", images)
+        place, root = folder / str(images), folder / f"{images}-images"
+        clone(place, {"data.source": "folder", "data.root": str(root.resolve())})
+        write(root, images)
         for stage in STAGES:
             yield images, stage, watched(place, sys.executable, "-m", f"stages.{stage}")
         for what, use in with_nothing_to_do(place):
             yield images, what, use
         rmtree(place)
+        rmtree(root)
 
 
 def write(root: Path, images: int) -> None:
