@@ -10,7 +10,7 @@ from alexnet.errors import UserError
 from alexnet.names import printable
 from alexnet.nearest import refuse_unknown
 from alexnet.output import complain, flush
-from alexnet.signals import end_quietly
+from alexnet.startup import begin
 
 NAMES = [module.name for module in iter_modules(commands.__path__) if not module.name.startswith("_")]
 
@@ -54,5 +54,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    end_quietly()
+    begin()
     main()

@@ -41,7 +41,7 @@ def signal_at_parents_end(number: int) -> None:
 
 
 def end_quietly() -> None:
-    """Have Python end by a signal wherever it comes, and without saying where it was. Call it once, before other imports.
+    """Have Python end by a signal wherever it comes, and without saying where it was. Call it once.
 
     If Ctrl-C comes before a command handles it, such as while it imports, Python says one word. If a handler raises within a
     finalizer, where Python prints the exception and goes on, the signal is sent again.

@@ -1,8 +1,8 @@
 """The stages of dvc.yaml, one thin entry point each: read params, call the library, write outs."""
 
 from alexnet.launcher import end_with_parent
-from alexnet.signals import end_quietly
+from alexnet.startup import begin
 
 # Before the imports, which take seconds.
-end_quietly()
+begin()
 end_with_parent()

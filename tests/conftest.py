@@ -1,5 +1,6 @@
 """What the tests of several packages share: params.yaml, a small set of shards, and two ranks."""
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -39,6 +40,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that two processes end at about the same time."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: leave it out of the search for garbage, which would take minutes in all."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 """Commands around the pipeline, and all that knows DVC."""
 
 from alexnet.launcher import end_with_parent
-from alexnet.signals import end_quietly
+from alexnet.startup import begin
 
 # Before the imports, which take seconds.
-end_quietly()
+begin()
 end_with_parent()
