@@ -122,7 +122,8 @@ def idle(clone: Path) -> bool:
 
 
 def test_the_ui_is_the_servers(page: Page, server: Server, anna: Path) -> None:
-    said = page.run(anna, "export MLFLOW_TRACKING_URI", before='make() { command make --no-print-directory -o .venv/ready "$@"; }')
+    make = 'make() { command make --no-print-directory -o .venv/ready "$@"; }'
+    said = page.run(anna, "export MLFLOW_TRACKING_URI", before=make)
     assert said.startswith(f"MLflow is on http://127.0.0.1:{server.port}/#/experiments/1/runs?")
     assert len(said.splitlines()) == 1
 
