@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is loaded by now stays: leave it out of the search for garbage, which would take minutes in all."""
+    """What is loaded by now stays: leave it out of the search for garbage."""
     gc.freeze()
 
 
