@@ -62,11 +62,16 @@ def launched() -> bool:
 def end_with_parent() -> None:
     """End this process when the one that started it is killed.
 
-    A rank as by SIGKILL with its launcher, a stage as by SIGTERM with DVC: a second DVC would run the stage beside it.
+    A rank as by SIGKILL with its launcher, also one that has ended by now; a stage as by SIGTERM with DVC: a second DVC would
+    run the stage beside it.
     """
-    if launched():
+    if parent_process() is not None:  # a worker, which ends with its parent by other means
+        return
+    if LAUNCHER in os.environ:
         signal_at_parents_end(signal.SIGKILL)
-    elif "DVC_STAGE" in os.environ and parent_process() is None:
+        if not launched():
+            os.kill(os.getpid(), signal.SIGKILL)
+    elif "DVC_STAGE" in os.environ:
         signal_at_parents_end(signal.SIGTERM)
 
 

@@ -2,12 +2,15 @@
 
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from helpers.family import PATIENCE, SLOW_END, Family
 from helpers.stage_process import TWO, start
 
+from alexnet import launcher
 from alexnet.launcher import first_report
 
 
@@ -114,6 +117,14 @@ def test_ranks_end_with_a_torchrun_that_was_killed_before_their_imports_are_over
     family.torchrun.kill()
     status, said = family.end()
     assert status == -signal.SIGKILL and "Traceback" not in said
+
+
+def test_a_rank_whose_torchrun_was_killed_before_it_began_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    monkeypatch.setenv(launcher.LAUNCHER, str(ended.pid))
+    process = start(tmp_path, "-c", "import stages")
+    assert (process.communicate(timeout=SLOW_END)[1], process.returncode) == ("", -signal.SIGKILL)
 
 
 def test_a_signal_in_a_finalizer_of_torchruns_process_ends_it(tmp_path: Path) -> None:
