@@ -262,9 +262,12 @@ def name_of(process: psutil.Process) -> str:
     return " ".join(words(process))[:120]
 
 
-def working_in(folder: Path) -> Iterator[psutil.Process]:
-    """The processes whose working directory is in ``folder``."""
+def end_all_in(folder: Path) -> None:
+    """Kill the processes whose working directory is in ``folder``, and wait for their end."""
+    found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if Path(process.cwd()).is_relative_to(folder):
-                yield process
+                process.kill()
+                found.append(process)
+    psutil.wait_procs(found, timeout=30)

@@ -27,8 +27,8 @@ def activated() -> dict[str, str]:
     return variables | {"PATH": f"{Path(sys.executable).parent}:{variables['PATH']}"}
 
 
-def execute(folder: Path, *command: str, status: int = 0) -> str:
-    """Run a command as in an activated environment and give what it printed."""
+def execute(folder: Path, *command: str, status: int = 0, patience: float = 400) -> str:
+    """Run a command as in an activated environment, ``patience`` seconds at most, and give what it printed."""
     result = subprocess.run(
         command,
         cwd=folder,
@@ -37,7 +37,7 @@ def execute(folder: Path, *command: str, status: int = 0) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=400,
+        timeout=patience,
     )
     assert result.returncode == status, result.stdout[-6000:]
     return result.stdout

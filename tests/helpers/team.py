@@ -38,9 +38,9 @@ class Page:
             commands = re.sub(there, here, commands)
         return str(commands)
 
-    def run(self, folder: Path, start: str, before: str = "", status: int = 0) -> str:
-        """Run that block in ``folder``, after ``before``; gives what was printed."""
-        return execute(folder, "bash", "-ec", f"{before}\n{self.block(start)}", status=status)
+    def run(self, folder: Path, start: str, before: str = "", patience: float = 400) -> str:
+        """Run that block in ``folder``, after ``before``, ``patience`` seconds at most; gives what was printed."""
+        return execute(folder, "bash", "-ec", f"{before}\n{self.block(start)}", patience=patience)
 
 
 @contextmanager

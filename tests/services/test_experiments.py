@@ -2,11 +2,12 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
-from faults.harness import Workflow, working_in
+from faults.harness import Workflow, end_all_in
 from helpers.clones import activated, execute, reproduced, runs
 from helpers.waiting import until
 
@@ -55,16 +56,20 @@ def test_an_experiment_that_was_killed_goes_on_in_one_process(repository: Path) 
     assert run["tags.model_sha256"] == sha256_of(repository / "models/alexnet.safetensors")
 
 
-def test_a_queued_experiment_whose_worker_was_killed_is_taken_up_again(tmp_path: Path) -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A clone whose queue is used, in which nothing is left running."""
     folder = Workflow(tmp_path / "queue").folder
+    yield folder
+    end_all_in(folder)
+
+
+def test_a_queued_experiment_whose_worker_was_killed_is_taken_up_again(folder: Path) -> None:
     queue = ("python", "-m", "workflow.recipe", "no-lrn", "--queue")
     execute(folder, *queue)
     start_queue(folder)
     until(lambda: any(folder.glob(".checkpoints/*/*/state.json")))
-    killed = list(working_in(folder))
-    for process in killed:
-        process.kill()
-    psutil.wait_procs(killed, timeout=30)
+    end_all_in(folder)
     said = execute(folder, *queue, status=2)
     assert (
         "error: no-lrn was killed while it ran; `dvc queue kill no-lrn && dvc queue remove no-lrn`, then run this again" in said

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.harness import end_all_in
 from helpers.clones import activated, execute
 from helpers.mlflow_server import Server, free_port
 from helpers.team import AS_POSTGRES, Page, Postgres, Team
@@ -57,12 +58,20 @@ def server(team: Team, postgres: Postgres, page: Page) -> Iterator[Server]:
         server.end(signal.SIGTERM)
 
 
+@pytest.fixture
+def queues(anna: Path, ben: Path) -> Iterator[dict[str, Path]]:
+    """The clones whose queues are used; a test that fails leaves nothing running there."""
+    clones = {"anna": anna, "ben": ben}
+    yield clones
+    for clone in clones.values():
+        end_all_in(clone)
+
+
 def test_ten_trainings_at_once_lose_nothing_though_both_servers_restart(
-    page: Page, postgres: Postgres, server: Server, anna: Path, ben: Path
+    page: Page, postgres: Postgres, server: Server, queues: dict[str, Path]
 ) -> None:
     address = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{server.port}"}
-    clones = {"anna": anna, "ben": ben}
-    for name, clone in clones.items():
+    for name, clone in queues.items():
         for rate in RATES[name]:
             execute(clone, "dvc", "exp", "run", "--queue", "-n", f"{name}-{rate}", "-S", f"lr={rate}")
         subprocess.run(["dvc", "queue", "start", "-j", "5"], cwd=clone, env=activated() | address, check=True)
@@ -72,9 +81,10 @@ def test_ten_trainings_at_once_lose_nothing_though_both_servers_restart(
     postgres.start()
     server.start()
     server.wait()
-    until(lambda: all(idle(clone) for clone in clones.values()), every=3, patience=2400)
-    for clone in clones.values():
-        page.run(clone, "python -m workflow.track", before=f"export MLFLOW_TRACKING_URI={address['MLFLOW_TRACKING_URI']}")
+    until(lambda: all(idle(clone) for clone in queues.values()), every=3, patience=2400)
+    for clone in queues.values():
+        before = f"export MLFLOW_TRACKING_URI={address['MLFLOW_TRACKING_URI']}"
+        page.run(clone, "python -m workflow.track", before=before, patience=1800)
         assert not list((clone / ".unsent").glob("*")), "something is left to send"
     runs = {run.data.tags["mlflow.runName"]: run for run in found(server)}
     assert {f"{name}-{rate}": str(rate) for name, rates in RATES.items() for rate in rates} == {
