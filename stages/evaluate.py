@@ -11,8 +11,8 @@ def main() -> None:
     # Imported here, as params.yaml is checked first and torch takes seconds.
     from alexnet.evaluate import results
     from alexnet.evaluate.evaluation import Runner, evaluate
-    from alexnet.evaluate.features import write_nearest
     from alexnet.evaluate.inside import write_inside
+    from alexnet.evaluate.neighbors import write_nearest
     from alexnet.files.card import Card
     from alexnet.files.finished import mark_stored
     from alexnet.files.whole import write_json

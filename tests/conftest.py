@@ -19,7 +19,7 @@ pytest_plugins = ["helpers.pictures", "helpers.asked", "helpers.small_disk"]
 TESTS = Path(__file__).parent
 APART = ("gpu", "services")
 """Folders whose tests run only with ``-m`` and their name."""
-LONGEST = ("test_workflow.py", "test_recipe.py", "test_odd_names.py", "test_bench.py", "test_interrupted.py")
+LONGEST = ("test_workflow.py", "test_recipe.py", "test_odd_names.py")
 
 
 def pytest_configure(config: pytest.Config) -> None:

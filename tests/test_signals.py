@@ -20,6 +20,23 @@ Struck()
 time.sleep(60)
 """
 
+TORCHRUNS = """
+import workflow, os, signal, time
+from torch.distributed.elastic.multiprocessing.api import _terminate_process_handler
+
+class Struck:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0)
+
+signal.signal(signal.SIGTERM, _terminate_process_handler)
+try:
+    Struck()
+    time.sleep(60)
+except BaseException as error:
+    os._exit(error.sigval)
+"""
+
 ANOTHER = """
 import stages
 
@@ -42,6 +59,11 @@ def python(program: str) -> "subprocess.CompletedProcess[str]":
 def test_a_signal_in_a_finalizer_ends_a_command(package: str, name: str, status: int, said: str) -> None:
     done = python(DROPPED.format(package=package, name=name))
     assert (done.returncode, done.stderr) == (status, said)
+
+
+def test_torchruns_exception_in_a_finalizer_ends_it_too() -> None:
+    done = python(TORCHRUNS)
+    assert (done.returncode, done.stderr) == (signal.SIGTERM, "")
 
 
 def test_another_error_in_a_finalizer_is_told() -> None:

@@ -15,7 +15,8 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from alexnet.evaluate.evaluation import Runner
-from alexnet.evaluate.features import features, last_hidden, up_to, write_nearest
+from alexnet.evaluate.features import features, last_hidden, up_to
+from alexnet.evaluate.neighbors import write_nearest
 from alexnet.input.shards import Shards
 from alexnet.models.network import Network
 

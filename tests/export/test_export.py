@@ -4,17 +4,13 @@ import base64
 import io
 import json
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-from helpers.cards import card_of
-from helpers.nets import net_of
-from PIL import Image
+from helpers.exported import Patch, assert_onnx_answers_as_torch, model_of, squares_of
 from torchvision.models import alexnet as torchvisions  # type: ignore[import-untyped]
 
 from alexnet.commands import export as command
@@ -23,43 +19,15 @@ from alexnet.errors import UserError
 from alexnet.export import export as exporting
 from alexnet.export import formats
 from alexnet.export.export import export
-from alexnet.files.card import Card
-from alexnet.inference.images import Preparation
-from alexnet.inference.model import Model
-from alexnet.input.augment import Normalization
 from alexnet.models.saved import save_weights
 
-Patch = Callable[[int, int, int], Image.Image]
+SMALL = [name for name, net in NETS.items() if net.crops[0] <= 32]
+"""``tests/services/test_large_nets.py`` has the others."""
 
 
-def model_of(name: str, mean: torch.Tensor | None = None, **changes: Any) -> Model:
-    """A model with random weights; ``mean``: its mean image, by default one that varies."""
-    card = card_of(name, scale=[60.0, 61.0, 62.0])
-    torch.manual_seed(0)
-    varying = 100 + 50 * torch.rand(3, card.size, card.size) if mean is None else mean.expand(3, card.size, card.size)
-    normalization = Normalization.of(varying, card.scale, padding=0, device=torch.device("cpu"))
-    return Model(net_of(name, **changes).eval(), card, normalization, Preparation(card.size))
-
-
-def squares_of(model: Model, patch: Patch, count: int = 3) -> np.ndarray:
-    size = model.card.size
-    return np.stack([np.asarray(patch(number, size, size)) for number in range(count)])
-
-
-# alexnet-grouped is the paper's net but for the groups of a layer.
-@pytest.mark.parametrize("name", [name for name in NETS if name != "alexnet-grouped"])
+@pytest.mark.parametrize("name", SMALL)
 def test_every_net_names_photographs_in_onnxruntime_as_in_torch(name: str, tmp_path: Path, patch: Patch) -> None:
-    model, path = model_of(name), tmp_path / "net.onnx"
-    assert export(model, path, "onnx", prepared=True) < 1e-4
-    session = onnxruntime.InferenceSession(path)
-    path.unlink()
-    pixels = squares_of(model, patch)
-    (found,) = session.run(None, {"pixels": pixels})
-    np.testing.assert_allclose(found, model.probabilities(pixels, ten_crop=False), atol=1e-5)
-    assert found.std() > 1e-4  # the images do not all look alike to it
-    known = session.get_modelmeta().custom_metadata_map
-    assert json.loads(known["alexnet.classes"]) == model.classes
-    assert Card.model_validate_json(known["alexnet.card"]) == model.card
+    assert_onnx_answers_as_torch(name, tmp_path / "net.onnx", patch)
 
 
 def test_an_onnx_file_tells_how_pixels_become_its_inputs(tmp_path: Path, patch: Patch) -> None:

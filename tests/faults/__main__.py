@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from faults.campaign import Campaign
+from faults.harness import REPRO, Workflow
 
 
 def main() -> int:
@@ -16,7 +17,10 @@ def main() -> int:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     faults, seed = int(os.environ.get("FAULTS") or 100), int(os.environ.get("SEED") or 0)
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        campaign = Campaign(Path(folder), seed, lambda line: print(line, flush=True))
+        undisturbed = Workflow(Path(folder, "undisturbed"))
+        outcome = undisturbed.run(*REPRO)
+        assert outcome.status == 0, outcome.output
+        campaign = Campaign(Path(folder), seed, lambda line: print(line, flush=True), undisturbed)
         while campaign.hits < faults:
             campaign.train(temporary=campaign.trainings % 3 == 2)
     print(f"\n{campaign.table()}\n")

@@ -17,12 +17,9 @@ STORED = "conflicts with existing experiment"
 class Campaign:
     """Trainings that are interrupted, in one clone."""
 
-    def __init__(self, folder: Path, seed: int, say: Callable[[str], None], **changes: object) -> None:
-        """Runs the workflow once undisturbed, with these settings. ``say`` gets a line for each command."""
+    def __init__(self, folder: Path, seed: int, say: Callable[[str], None], undisturbed: Workflow, **changes: object) -> None:
+        """``undisturbed`` has run with the same settings. ``say`` gets a line for each command."""
         self.random, self.say = Random(seed), say
-        undisturbed = Workflow(folder / "undisturbed", **changes)
-        outcome = undisturbed.run(*REPRO)
-        assert outcome.status == 0, outcome.output
         self.expected = undisturbed.outs()
         self.workflow = Workflow(folder / "interrupted", **changes)
         self.workflow.usual = undisturbed.usual

@@ -40,26 +40,6 @@ print("importing", file=sys.stderr, flush=True)
 time.sleep(100)
 """
 
-FINALIZED = """
-import os, signal, sys, time
-from torch.distributed import run
-from torch.distributed.elastic.multiprocessing import api
-from workflow.torchrun import main
-
-class Struck:
-    def __del__(self):
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0)
-
-def torchrun(arguments):
-    signal.signal(signal.SIGTERM, api._terminate_process_handler)
-    Struck()
-    time.sleep(100)
-
-run.main = torchrun
-sys.exit(main([]))
-"""
-
 STUCK = """
 import os, threading, time
 from alexnet import launcher
@@ -125,8 +105,3 @@ def test_a_rank_whose_torchrun_was_killed_before_it_began_ends(tmp_path: Path, m
     monkeypatch.setenv(launcher.LAUNCHER, str(ended.pid))
     process = start(tmp_path, "-c", "import stages")
     assert (process.communicate(timeout=SLOW_END)[1], process.returncode) == ("", -signal.SIGKILL)
-
-
-def test_a_signal_in_a_finalizer_of_torchruns_process_ends_it(tmp_path: Path) -> None:
-    process = start(tmp_path, "-c", FINALIZED)
-    assert (process.communicate(timeout=SLOW_END)[1], process.returncode) == ("", 128 + signal.SIGTERM)

@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 
 from alexnet.evaluate import results
 from alexnet.evaluate.evaluation import Runner, evaluate
-from alexnet.evaluate.features import write_nearest
+from alexnet.evaluate.neighbors import write_nearest
 from alexnet.files.whole import write_json
 from alexnet.input.shards import Shards
 from stages import command, download, paths, pca, preprocess

@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers.marks import needs_bfloat16
 from helpers.nets import net_of
-from helpers.pipelines import CUTS_AND_SCHEDULES, recipe
+from helpers.pipelines import CUTS_AND_SCHEDULES, assert_same_when_cut, recipe
 from helpers.training import Trained, alone, hashes, one_process, session_of, trained
 
 from alexnet.config.nets import NETS
@@ -21,13 +21,10 @@ from alexnet.pipeline.single_process import SingleProcess
 from alexnet.train.checkpoint import Checkpoint
 from alexnet.train.session import build_engine
 from alexnet.train.trainer import Silent
-from benchmarks.ranks import RankProcesses
 
 FROZEN = [("conv1", "conv2"), ("conv1", "conv2", "conv3", "conv4", "conv5"), ("conv2", "fc7"), ("fc6", "fc7", "fc8")]
-LARGE = [model for model, net in NETS.items() if net.crops[0] > 32 and model != "alexnet-grouped"]
-"""But for one that differs from the paper's in the groups of a layer alone."""
 NETS_AND_CUTS = [
-    *((model, cut, "float32") for model in LARGE for cut in NETS[model].cuts),
+    *(("alexnet", "conv3", "float32"), ("alexnet-owt", "fc6", "float32")),
     *((model, cut, "bfloat16") for model, net in NETS.items() if net.crops[0] <= 32 for cut in NETS[model].cuts),
     pytest.param("alexnet", "conv3", "bfloat16", marks=needs_bfloat16),
 ]
@@ -67,37 +64,17 @@ def test_frozen_layers_stay_and_the_others_learn_the_same_on_two_ranks(pair: Any
     assert {name for name, value in start.items() if whole[name] == value} == {
         f"{layer}.{kind}" for layer in freeze for kind in ("weight", "bias")
     }
-    for cuts, schedule in CUTS_AND_SCHEDULES[::3] if len(freeze) < 5 else CUTS_AND_SCHEDULES:
+    for cuts, schedule in CUTS_AND_SCHEDULES[::3] if len(freeze) < 5 else CUTS_AND_SCHEDULES[4:]:
         cut = {"pipeline.cuts": cuts, "pipeline.schedule": schedule}
         (*ours, weights), (*_, others) = pair(trained, recipe("alexnet-32", learning | cut), tiny)
         assert (ours, weights | others) == (figures, whole), cut
 
 
 @pytest.mark.parametrize(("model", "cut", "precision"), NETS_AND_CUTS)
-def test_every_net_may_be_cut_at_each_of_its_cuts(pair: Any, few: Path, tiny: Path, model: str, cut: str, precision: str) -> None:
+def test_nets_may_be_cut_at_each_of_their_cuts(pair: Any, few: Path, tiny: Path, model: str, cut: str, precision: str) -> None:
+    """The large ones at the others in ``tests/services/test_large_nets.py``."""
     folder, batch = (few, 6) if NETS[model].crops[0] > 32 else (tiny, 10)
-    pipeline = {"pipeline.cuts": [cut], "pipeline.microbatches": 2}
-    settings = recipe(model, {"precision": precision, "batch_size": batch, **pipeline})
-    if (model, precision) not in ONCE:
-        ONCE[model, precision] = alone(settings, folder)
-    (steps, epochs, weights), (_, _, others) = pair(trained, settings, folder)
-    assert (steps, epochs, weights | others) == ONCE[model, precision]
-    assert len(steps) == 2
-    assert f"{cut}.weight" in others
-
-
-ONCE: dict[tuple[str, str], Trained] = {}
-"""What one process gives; no cut changes it."""
-
-
-def test_three_ranks_give_the_weights_of_one(tiny: Path) -> None:
-    pipeline = {"pipeline.ranks": 3, "pipeline.cuts": ["conv3", "fc6"], "pipeline.schedule": "InterleavedZeroBubble"}
-    settings = recipe("alexnet-32", {**pipeline, "pipeline.microbatches": 3, "batch_size": 9})
-    *figures, whole = alone(settings, tiny)
-    with RankProcesses(3, threads=1) as processes:
-        results = processes(trained, settings, tiny)
-    assert [reported for *reported, _ in results] == 3 * [figures]
-    assert {name: value for *_, weights in results for name, value in weights.items()} == whole
+    assert_same_when_cut(pair, folder, model, cut, precision=precision, batch_size=batch)
 
 
 def test_every_rank_gets_the_whole_net_at_the_end(pair: Any, tiny: Path) -> None:

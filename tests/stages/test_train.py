@@ -7,27 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.nets import settings_of
 from helpers.staged import ROOT, params_text
-from ruamel.yaml import YAML
-
-from alexnet.tracking.client import Store
-
-CTRL_C_IN_AN_UPLOAD = """
-import os, signal
-from alexnet.tracking.client import StoredRun
-from stages.command import run
-from stages.train import Params, main
-
-send = StoredRun.artifacts
-
-def interrupted(self, path, folder):
-    os.kill(os.getpid(), signal.SIGINT)
-    send(self, path, folder)
-
-StoredRun.artifacts = interrupted
-run(main, Params)
-"""
 
 TWO_RANKS = """
 from alexnet.pipeline.distributed import join
@@ -56,33 +36,8 @@ LEFT_BY_A_CLUSTER = {
 }
 
 
-def python(folder: Path, experiment: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))}
-    environment = kept | {"PYTHONPATH": str(ROOT), "DVC_EXP_NAME": experiment}
-    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
-def test_ctrl_c_while_mlflow_gets_the_model_costs_no_training(tiny: Path, tmp_path: Path) -> None:
-    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
-    small = {"batch_size": 8, "epochs": 2, "lr": 0.001, "pipeline.ranks": 1, "machine.checkpoint_minutes": 1e-9}
-    small["machine.log_model"] = False
-    YAML().dump(settings_of("cifar10-32", **small), tmp_path / "params.yaml")
-    (tmp_path / "reports").mkdir()
-
-    stopped = python(tmp_path, "first", "-c", CTRL_C_IN_AN_UPLOAD)
-    assert stopped.returncode == 130, stopped.stderr
-    assert stopped.stderr.endswith("interrupted\n")
-    done = python(tmp_path, "second", "-m", "stages.train")
-    assert done.returncode == 0, done.stderr
-    assert "this training was finished already, and its last state is used" in done.stderr
-    (stored,) = Store(tmp_path).runs({})
-    assert (stored.name, stored.status) == ("second", "FINISHED")
-    assert stored.registry.version is None and not list((tmp_path / "mlruns").rglob("*.safetensors"))
-
-
 def test_a_rank_that_the_system_killed_is_reported_with_the_likely_reason(tmp_path: Path) -> None:
-    (tmp_path / "rank.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
-    done = python(tmp_path, "", "-m", "workflow.torchrun", "--nproc-per-node", "1", "rank.py")
+    done = torchrun(tmp_path, program="import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", processes="1")
     assert done.returncode == 1
     advice = "most likely the memory was not enough: free some or reduce batch_size, and run this again"
     assert done.stderr == f"error: rank 0 was killed by SIGKILL; {advice}\n"
@@ -106,10 +61,12 @@ def test_a_stage_without_memory_for_torch_says_so_in_one_line(limit: int, code: 
     assert done.stderr.startswith("error: not enough memory; free some, or raise the limit of this shell (`ulimit -v`)")
 
 
-def torchrun(folder: Path, *before: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def torchrun(
+    folder: Path, *before: str, program: str = TWO_RANKS, processes: str = "2x1", **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Two ranks that exchange a number, as ``dvc.yaml`` starts them, by the command ``before`` if there is one."""
-    (folder / "ranks.py").write_text(TWO_RANKS)
-    command = [*before, sys.executable, "-m", "workflow.torchrun", "--nproc-per-node", "2x1", "ranks.py"]
+    (folder / "ranks.py").write_text(program)
+    command = [*before, sys.executable, "-m", "workflow.torchrun", "--nproc-per-node", processes, "ranks.py"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=250)
 

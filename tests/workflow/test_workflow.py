@@ -1,14 +1,17 @@
-"""The whole workflow as a user runs it, on a few digits: DVC, two ranks under torchrun, MLflow, the report."""
+"""The whole workflow as a user runs it, on a few digits: DVC, two ranks under torchrun, MLflow, the report; and interrupted."""
 
 import sqlite3
 import subprocess
 from contextlib import closing
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 import pandas as pd
 import pytest
-from helpers.clones import SMALL, activated, clone, execute, reproduced, runs
+from faults.campaign import Campaign
+from faults.harness import REPRO, Fault, Workflow
+from helpers.clones import SMALL, activated, clone, execute, runs
 from helpers.nets import meta_net, settings_of
 from ruamel.yaml import YAML
 
@@ -18,10 +21,25 @@ from alexnet.models.costs import training_flops
 pytestmark = pytest.mark.timeout(600)
 
 
+TWENTY = {"data.limit": SMALL["data.limit"], "machine.log_model": True}
+LONG = 500
+"""Epochs of a training that no machine ends within the test."""
+
+
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     """A clone, set to the small net, in which `dvc repro` has run."""
-    return reproduced(tmp_path_factory.mktemp("first"))
+    workflow = Workflow(tmp_path_factory.mktemp("first") / "clone", **TWENTY)
+    outcome = workflow.run(*REPRO)
+    assert outcome.status == 0, outcome.output
+    execute(workflow.folder, "git", "add", "-A")
+    execute(workflow.folder, "git", "commit", "-qm", "results")
+    return workflow
+
+
+@pytest.fixture(scope="module")
+def repository(undisturbed: Workflow) -> Path:
+    return undisturbed.folder
 
 
 def test_every_out_is_there_and_they_agree(repository: Path) -> None:
@@ -113,13 +131,37 @@ def lock(folder: Path) -> dict[str, Any]:
     return stages
 
 
+@pytest.fixture(scope="module")
+def campaign(undisturbed: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Campaign:
+    """Trainings that were interrupted once at most, the last of them at least: one may end before its signal."""
+    campaign = Campaign(tmp_path_factory.mktemp("faults"), 0, print, undisturbed, **TWENTY)
+    while not campaign.hits:
+        campaign.train(1)
+    return campaign
+
+
+def test_an_interrupted_workflow_goes_on_and_ends_with_the_outs_of_an_undisturbed_one(campaign: Campaign) -> None:
+    """At a random moment; `make faults` does so for longer."""
+    assert campaign.hits > 0
+    assert not campaign.wrong, "\n".join(campaign.wrong)
+
+
+def test_a_stage_ends_when_dvc_alone_is_killed(campaign: Campaign) -> None:
+    campaign.workflow.again()
+    campaign.workflow.change(epochs=LONG)
+    # Unlike bash, dash keeps running between DVC and a command.
+    outcome = campaign.workflow.run(*REPRO, fault=Fault("train", "dvc", SIGKILL, 0.1), SHELL="/bin/sh")
+    assert outcome.hit == "train: dvc"
+    assert not outcome.orphans
+    assert f"epoch {LONG}/{LONG}" not in outcome.output
+
+
 def test_the_model_names_an_image(repository: Path, tmp_path: Path) -> None:
     image = repository / "data/evaluation/sample-0.jpg"
-    for option in ([], ["--ten-crop"]):
-        lines = execute(repository, "python", "-m", "alexnet", "predict", str(image), *option).splitlines()
-        assert lines[0] == str(image)
-        assert len(lines) == 6
-        assert {line.split()[1] for line in lines[1:]} <= set("0123456789")
+    lines = execute(repository, "python", "-m", "alexnet", "predict", str(image), "--ten-crop").splitlines()
+    assert lines[0] == str(image)
+    assert len(lines) == 6
+    assert {line.split()[1] for line in lines[1:]} <= set("0123456789")
     (tmp_path / "text.jpg").write_text("no image")
     said = execute(repository, "python", "-m", "alexnet", "predict", str(tmp_path / "text.jpg"), str(image), status=2)
     refusals = [line for line in said.splitlines() if line.startswith("error: ")]

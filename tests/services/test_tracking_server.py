@@ -1,4 +1,4 @@
-"""A run while its server is slow, answers 500 or is killed: the caller goes on, and what is missing is sent later, once."""
+"""A run while its server is away, slow, answers 500 or is killed: the caller goes on, and what is missing is sent later, once."""
 
 import signal
 import time
@@ -13,6 +13,8 @@ from alexnet.tracking import background
 from alexnet.tracking.background import BackgroundRun
 from alexnet.tracking.client import Store, StoredRun
 from alexnet.tracking.journal import rests, send
+
+pytestmark = pytest.mark.services
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +102,38 @@ def test_what_a_killed_server_missed_is_sent_once_and_in_order(server: Server, p
     (stored,) = store.runs({"model_sha256": "f00d"})
     assert stored.status == "FINISHED" and has_each_step_once(stored, range(1, 100))
     assert leftovers(store) == []
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> Iterator[Server]:
+    """A server that has not been started."""
+    server = Server(tmp_path, free_port())
+    yield server
+    server.end(signal.SIGTERM)
+
+
+def test_an_outage_of_the_server_loses_nothing(
+    away: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{away.port}")
+    monkeypatch.setattr(background, "LONGEST_PULSE", 1.0)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
+    (tmp_path / "page.html").write_text("page")
+    store = Store(tmp_path)
+    with BackgroundRun(store, "outage", resume={"name": "outage"}) as run:
+        run.params({"lr": 0.01})
+        run.metrics({"train_loss": float("nan"), "lr": 0.01}, step=1)
+        run.artifacts(tmp_path / "page.html", "reports")
+        until(lambda: run._warned)
+        away.start()
+        until(lambda: run._run is not None and run._answering)
+        away.send(signal.SIGSTOP)
+        run.metrics({"train_loss": float("inf")}, step=2)
+        until(lambda: not run._answering)
+        away.send(signal.SIGCONT)
+        run.metrics({"train_loss": 0.5}, step=3)
+    (stored,) = store.runs({"name": "outage"})
+    assert (stored.status, stored.files("reports")) == ("FINISHED", {"reports/page.html"})
+    curve = stored._client.get_metric_history(stored._id, "train_loss")
+    assert sorted(point.step for point in curve) == [1, 2, 3]
+    assert capfd.readouterr().err.count("warning: MLflow") == 1

@@ -1,4 +1,4 @@
-"""Four replicas of two ranks, on eight processes: bitwise what one process gives."""
+"""Three ranks, and four replicas of two, on eight processes: bitwise what one process gives."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from helpers import stopped
 from helpers.pipelines import recipe
 from helpers.replicas import assert_whole, resumed, trained_in_replicas
-from helpers.training import alone
+from helpers.training import alone, trained
 
 from benchmarks.ranks import RankProcesses
 
@@ -44,3 +44,13 @@ def test_a_training_goes_on_with_other_cuts_on_eight_ranks_and_back_in_one_proce
     stopped.alone(one, tiny, root, 3)
     assert [done for *_, done in eight(resumed, two, tiny, root, 6)] == 8 * [[3, 4, 5, 6]]
     assert stopped.alone(one, tiny, root) == (epochs, weights, [6, 7, 8, 9])
+
+
+def test_three_ranks_give_the_weights_of_one(tiny: Path) -> None:
+    pipeline = {"pipeline.ranks": 3, "pipeline.cuts": ["conv3", "fc6"], "pipeline.schedule": "InterleavedZeroBubble"}
+    settings = recipe("alexnet-32", {**pipeline, "pipeline.microbatches": 3, "batch_size": 9})
+    *figures, whole = alone(settings, tiny)
+    with RankProcesses(3, threads=1) as processes:
+        results = processes(trained, settings, tiny)
+    assert [reported for *reported, _ in results] == 3 * [figures]
+    assert {name: value for *_, weights in results for name, value in weights.items()} == whole

@@ -25,6 +25,8 @@ import alexnet
 from alexnet.models.saved import save_weights
 from alexnet.tracking.client import Store
 
+pytestmark = pytest.mark.services
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
