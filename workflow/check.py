@@ -1,5 +1,6 @@
-"""Check all of params.yaml and do nothing else."""
+"""Check all of params.yaml, and restore what DVC has left damaged."""
 
+import os
 from typing import Any
 
 from alexnet.config.processor import refuse_emulation
@@ -8,11 +9,14 @@ from alexnet.home import expanded
 from stages import paths
 from stages.command import checked_params, run
 from stages.provenance import git
+from workflow.restore import restore
 
 
 def main() -> None:
     """Print nothing if all is well; ``run`` has checked the settings themselves."""
     check_machine(checked_params())
+    if "DVC_STAGE" not in os.environ:
+        restore()
 
 
 def refuse_uncommitted() -> None:

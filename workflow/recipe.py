@@ -18,6 +18,7 @@ from stages import paths
 from stages.command import read_yaml, refuse_shallow, yaml
 from stages.provenance import git
 from workflow.check import check_machine, refuse_uncommitted
+from workflow.restore import restore
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 """Each file has settings that go on top of params.yaml; its first line, a comment, says what it is."""
@@ -42,6 +43,7 @@ def main() -> None:
             return
         refuse_uncommitted()
         refuse_shallow()
+        restore()
         command = experiment(names, arguments.set_param, arguments.name, arguments.queue, arguments.force)
     except UserError as error:
         complain(f"error: {error}")

@@ -12,6 +12,8 @@ MOST = 12
 """Interruptions of one training, after which it may end."""
 STORED = "conflicts with existing experiment"
 """What DVC says if it had stored an experiment before its command was interrupted."""
+DAMAGED = ("dvc.lock' validation failed", "Unable to read RWLock-file")
+"""What DVC says if it was interrupted while it wrote a file of its own; ``workflow.check`` restores that."""
 
 
 class Campaign:
@@ -42,19 +44,19 @@ class Campaign:
         left: tuple[str, ...] = STAGES if command == REPRO and not self.trainings else TRAINING
         for _ in range(most):
             fault = Fault.drawn(self.random, left)
-            outcome = self.workflow.run(*command, fault=fault)
+            outcome = self._run(*command, fault=fault)
             self._note(fault, outcome)
             if outcome.status == 0:
                 break
             if outcome.hit:
                 left = left[left.index(outcome.hit.partition(":")[0]) :]
             if left == TRAINING[-1:]:
-                outcome = self.workflow.run(*command)
+                outcome = self._run(*command)
                 break
         else:
-            outcome = self.workflow.run(*command)
+            outcome = self._run(*command)
         if outcome.status:
-            outcome = self.workflow.run(*command)
+            outcome = self._run(*command)
         if temporary and STORED in outcome.output:
             outcome.status = 0
         if outcome.status:
@@ -68,6 +70,13 @@ class Campaign:
         if not self.trainings:
             self.workflow.keep_prepared()
         self.trainings += 1
+
+    def _run(self, *command: str, fault: Fault | None = None) -> Outcome:
+        outcome = self.workflow.run(*command, fault=fault)
+        if any(words in outcome.output for words in DAMAGED):
+            self.say(f"      {execute(self.workflow.folder, 'python', '-m', 'workflow.check').strip()}")
+            outcome = self.workflow.run(*command, fault=fault)
+        return outcome
 
     def _note(self, fault: Fault, outcome: Outcome) -> None:
         if not outcome.hit:
