@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -56,6 +57,18 @@ def train(ranks: Ranks, settings: dict[str, Any], folder: Path, root: Path, stop
         checkpoint.finish(MODEL)
         assert observer.epochs == history  # those before the stop are reported again
     return history, hashes(training.engine.parameters()), observer.done
+
+
+UNDISTURBED: dict[str, tuple[list[Epoch], dict[str, str]]] = {}
+
+
+def undisturbed(settings: dict[str, Any], folder: Path) -> tuple[list[Epoch], dict[str, str]]:
+    """Epochs and hashes of the weights of a training that nothing stops; trains once for all tests."""
+    key = f"{folder} {settings}"
+    if key not in UNDISTURBED:
+        with TemporaryDirectory() as root:
+            UNDISTURBED[key] = alone(settings, folder, Path(root))[:2]
+    return UNDISTURBED[key]
 
 
 def alone(settings: dict[str, Any], folder: Path, root: Path, stop: int = STEPS + 1) -> Result:

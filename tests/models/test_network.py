@@ -1,14 +1,10 @@
 """The nets: their sizes, the order of their layers, what each switch changes, and where they may be cut."""
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 import torch
 from helpers.nets import meta_net, net_of, settings_of
-from helpers.staged import ROOT
 from torch import Tensor, nn
 from torchvision.models import alexnet as torchvisions  # type: ignore[import-untyped]
 
@@ -47,12 +43,6 @@ def test_a_net_has_the_parameters_it_is_known_for(model: str, classes: int, chan
 def test_the_registry_knows_how_many_parameters_a_net_has(model: str) -> None:
     net = meta_net(model, NETS[model].classes)
     assert sum(parameter.numel() for parameter in net.parameters()) == NETS[model].parameters
-
-
-def test_a_net_is_built_without_the_compiler_which_takes_a_second_to_load() -> None:
-    code = "import sys; from helpers import nets; nets.meta_net(); sys.exit('torch._dynamo' in sys.modules)"
-    folders = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    assert subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": folders}, check=False).returncode == 0
 
 
 def test_the_layers_come_in_the_papers_order() -> None:

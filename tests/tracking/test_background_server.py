@@ -16,6 +16,7 @@ def test_a_server_that_is_down_costs_seconds_and_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setattr(background, "SHORT_PATIENCE", 2.0)
     started = time.monotonic()
     run = BackgroundRun(Store(tmp_path), "down")
     for step in range(1000):

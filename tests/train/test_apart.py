@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from helpers.mlflow_server import free_port
-from helpers.stopped import Result, alone, recipe, train
+from helpers.stopped import Result, recipe, train, undisturbed
 from helpers.waiting import until
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
@@ -67,7 +67,7 @@ def store() -> TCPStore:
 def test_the_first_machine_has_all_states_and_the_other_none(
     pair: Any, store: TCPStore, tiny: Path, tmp_path: Path, common: bool
 ) -> None:
-    epochs, _, _ = alone(recipe(), tiny, tmp_path / "whole")
+    epochs, _ = undisturbed(recipe(), tiny)
     two, roots = recipe(**{"pipeline.ranks": 2, "pipeline.cuts": ["conv3"]}), [tmp_path / "first", tmp_path / "second"]
     if common:
         roots[0].mkdir()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.stopped import MODEL, STEPS, alone, recipe, train
+from helpers.stopped import MODEL, STEPS, alone, recipe, train, undisturbed
 from helpers.training import one_process, session_of
 from safetensors.torch import load_file
 
@@ -41,11 +41,11 @@ def test_a_training_goes_on_from_any_step(tiny: Path, tmp_path: Path, changes: d
 def test_a_training_may_be_stopped_again_and_again(tiny: Path, tmp_path: Path) -> None:
     done = [alone(recipe(), tiny, tmp_path / "parts", stop)[2] for stop in (3, 4, 8)]
     assert done == [[1, 2, 3], [3, 4], [4, 5, 6, 7, 8]]
-    assert alone(recipe(), tiny, tmp_path / "parts")[:2] == alone(recipe(), tiny, tmp_path / "whole")[:2]
+    assert alone(recipe(), tiny, tmp_path / "parts")[:2] == undisturbed(recipe(), tiny)
 
 
 def test_other_ranks_and_cuts_go_on(pair: Any, tiny: Path, tmp_path: Path) -> None:
-    epochs, weights, _ = alone(recipe(), tiny, tmp_path / "whole")
+    epochs, weights = undisturbed(recipe(), tiny)
     cuts: list[dict[str, Any]] = [
         {"pipeline.cuts": ["conv3"]},
         {"pipeline.cuts": ["conv3", "fc6", "fc7"], "pipeline.schedule": "Interleaved1F1B"},
@@ -81,14 +81,14 @@ def cut(file: Path) -> None:
 def test_the_checkpoint_before_a_damaged_one_is_used(
     tiny: Path, tmp_path: Path, name: str, damage: Callable[[Path], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    whole = alone(recipe(), tiny, tmp_path / "whole")
+    whole = undisturbed(recipe(), tiny)
     root = tmp_path / "parts"
     alone(recipe(), tiny, root, 6)
     before, newest = sorted(root.glob("*/*/"))
     assert (before.name, newest.name) == ("00002-000001", "00002-000002")
     damage(newest / name)
     capfd.readouterr()
-    assert alone(recipe(), tiny, root) == (*whole[:2], [5, 6, 7, 8, 9])
+    assert alone(recipe(), tiny, root) == (*whole, [5, 6, 7, 8, 9])
     if (newest / name).exists() or name != "state.json":  # a folder without its description is one that was not completed
         assert f"{newest} is damaged" in (said := capfd.readouterr().err)
         assert "so the one before it is used" in said
@@ -205,5 +205,5 @@ def test_a_checkpoint_by_other_code_is_reported_with_the_command_to_resume_from_
     said = capfd.readouterr().err
     (command,) = re.findall(r"note: .* has a checkpoint of this training by other code.* run `(.*)` and start again", said)
     subprocess.run(["sh", "-c", command], check=True)
-    assert alone(recipe(), tiny, root) == (*alone(recipe(), tiny, tmp_path / "whole")[:2], [5, 6, 7, 8, 9])
+    assert alone(recipe(), tiny, root) == (*undisturbed(recipe(), tiny), [5, 6, 7, 8, 9])
     assert "note" not in capfd.readouterr().err

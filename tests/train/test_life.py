@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.nets import legal
-from helpers.stopped import MODEL, STEPS, Result, alone, recipe
+from helpers.stopped import MODEL, STEPS, Result, alone, recipe, undisturbed
 from helpers.training import Recorder, one_process, session_of
 
 from alexnet.config.training import Training
@@ -82,34 +82,34 @@ def hourly(**changes: Any) -> dict[str, Any]:
 def test_a_training_that_ends_its_epoch_can_be_kept_and_carried_on(
     tiny: Path, tmp_path: Path, signals: list[int], changes: dict[str, Any]
 ) -> None:
-    whole = alone(hourly(**changes), tiny, tmp_path / "whole")
-    shorter = alone(hourly(**changes, epochs=2), tiny, tmp_path / "shorter")
+    whole = undisturbed(hourly(**changes), tiny)
+    shorter = undisturbed(hourly(**changes, epochs=2), tiny)
     root = tmp_path / "parts"
     assert asked_alone(hourly(**changes), tiny, root, 5, signals) == (3, 0, True, [1, 2, 3, 4, 5, 6])
-    assert alone(hourly(**changes, epochs=2), tiny, root) == (*shorter[:2], [])
+    assert alone(hourly(**changes, epochs=2), tiny, root) == (*shorter, [])
     mark_stored(root, MODEL)
-    assert alone(hourly(**changes), tiny, root) == (*whole[:2], [7, 8, 9])
+    assert alone(hourly(**changes), tiny, root) == (*whole, [7, 8, 9])
     assert len(list(root.iterdir())) == 1  # one state is kept of a training, whatever its epochs
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGINT] * 2, [signal.SIGTERM], [signal.SIGHUP]], ids=["twice Ctrl-C", "TERM", "HUP"])
 @pytest.mark.parametrize("at", [4, 3])
 def test_a_training_that_is_stopped_at_once_goes_on_from_there(tiny: Path, tmp_path: Path, signals: list[int], at: int) -> None:
-    whole = alone(hourly(), tiny, tmp_path / "whole")
+    whole = undisturbed(hourly(), tiny)
     root = tmp_path / "parts"
     epoch, steps, saved, done = asked_alone(hourly(), tiny, root, at, signals)
     # It is seen in the next step, or in the validation after the last one of an epoch.
     assert (epoch, steps, saved, len(done)) == ((2, 2, True, 5) if at == 4 else (1, 3, True, 3))
-    assert alone(hourly(), tiny, root) == (*whole[:2], [*range(len(done) + 1, STEPS + 1)])
+    assert alone(hourly(), tiny, root) == (*whole, [*range(len(done) + 1, STEPS + 1)])
 
 
 def test_two_ranks_stop_together_whichever_gets_the_signal(pair: Any, tiny: Path, tmp_path: Path) -> None:
     two = hourly(**{"pipeline.ranks": 2, "pipeline.cuts": ["conv3"]})
-    whole = alone(hourly(), tiny, tmp_path / "whole")
+    whole = undisturbed(hourly(), tiny)
     for lead in (True, False):
         root = tmp_path / f"lead {lead}"
         assert pair(asked_of_one, two, tiny, root, lead) == 2 * [(2, 0, True, [1, 2, 3])]
-        assert alone(hourly(), tiny, root) == (*whole[:2], [*range(4, STEPS + 1)])
+        assert alone(hourly(), tiny, root) == (*whole, [*range(4, STEPS + 1)])
 
 
 def asked_of_one(ranks: Ranks, settings: dict[str, Any], folder: Path, root: Path, lead: bool) -> Stop:
@@ -118,11 +118,11 @@ def asked_of_one(ranks: Ranks, settings: dict[str, Any], folder: Path, root: Pat
 
 def test_cosine_stops_at_once_as_no_shorter_training_has_its_rates(tiny: Path, tmp_path: Path) -> None:
     cosine = hourly(lr_schedule="cosine")
-    whole = alone(cosine, tiny, tmp_path / "whole")
+    whole = undisturbed(cosine, tiny)
     root = tmp_path / "parts"
     assert asked_alone(cosine, tiny, root, 4, []) == (2, 2, True, [1, 2, 3, 4, 5])
     assert alone(hourly(lr_schedule="cosine", epochs=2), tiny, root)[2] == [*range(1, 7)]
-    assert alone(cosine, tiny, root) == (*whole[:2], [6, 7, 8, 9])
+    assert alone(cosine, tiny, root) == (*whole, [6, 7, 8, 9])
 
 
 def test_only_schedules_that_need_epochs_have_other_rates_with_others() -> None:
@@ -137,13 +137,13 @@ def of(schedule: str, epochs: int) -> Training:
 
 
 def test_more_epochs_go_on_from_a_finished_training(tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    whole = alone(hourly(), tiny, tmp_path / "whole")
+    whole = undisturbed(hourly(), tiny)
     root = tmp_path / "parts"
     alone(hourly(epochs=1), tiny, root)
     mark_stored(root, MODEL)
     assert alone(hourly(epochs=2), tiny, root)[2] == [4, 5, 6]
     capfd.readouterr()
-    assert alone(hourly(), tiny, root) == (*whole[:2], [7, 8, 9])  # also before DVC has stored the shorter one
+    assert alone(hourly(), tiny, root) == (*whole, [7, 8, 9])  # also before DVC has stored the shorter one
     assert "going on from the same training with epochs: 2, after epoch 2" in capfd.readouterr().err
     assert alone(hourly(epochs=2), tiny, root)[2] == [*range(1, 7)]  # a shorter one is not on the way any more
 

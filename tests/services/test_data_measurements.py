@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks import eigenbasis, loading, memory, preprocessing
 
+pytestmark = pytest.mark.services
+
 PEERS: dict[Callable[..., None], list[str]] = {
     eigenbasis.main: ["scikit-learn's IncrementalPCA"],
     loading.main: ["simplejpeg's bare decoding", "torchvision, ImageFolder without colour noise"],
