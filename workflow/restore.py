@@ -19,17 +19,21 @@ def restore() -> None:
 
     Nothing is lost: DVC has what each stage made in its cache, and takes it from there when it comes to that stage.
     """
-    if LOCK.exists() and not _whole(LOCK):
+    if _whole(LOCK) and _listed(RUNNING):
+        return
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+
+    with suppress(LockError), Repo().lock:
+        if not _listed(RUNNING):
+            RUNNING.unlink()
+        if _whole(LOCK):
+            return
         if committed := git("show", f"HEAD:./{LOCK}"):
             write_text(LOCK, committed + "\n")
         else:
             LOCK.unlink()
         complain(f"{LOCK} was damaged, as DVC was killed while it wrote it; it is as in the last commit again")
-    with suppress(FileNotFoundError):
-        try:
-            json.loads(RUNNING.read_text(encoding="utf-8"))
-        except ValueError:
-            RUNNING.unlink()
 
 
 def _whole(lock: Path) -> bool:
@@ -39,6 +43,18 @@ def _whole(lock: Path) -> bool:
 
     try:
         load(str(lock), COMPILED_LOCKFILE_SCHEMA)
+    except FileNotFoundError:
+        return True
     except DvcException:
         return CONFLICT in lock.read_text(encoding="utf-8", errors="replace")  # of git, which its reader is to resolve
+    return True
+
+
+def _listed(running: Path) -> bool:
+    try:
+        json.loads(running.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return True
+    except ValueError:
+        return False
     return True

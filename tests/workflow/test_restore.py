@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from dvc.exceptions import DvcException
+from dvc.repo import Repo
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from dvc.utils.strictyaml import load
 from helpers.staged import ROOT, params_text
@@ -21,9 +22,9 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with a committed lock, in which the test runs."""
     monkeypatch.chdir(tmp_path)
     LOCK.write_text(COMMITTED)
-    RUNNING.parent.mkdir(parents=True)
     for command in ("init -q", "add dvc.lock", "-c user.name=test -c user.email=test@localhost commit -qm start"):
         subprocess.run(["git", *command.split()], check=True)
+    Repo.init()
     return tmp_path
 
 
@@ -67,6 +68,15 @@ def test_whole_files_a_conflict_and_what_is_missing_stay() -> None:
     LOCK.unlink()
     restore()
     assert not LOCK.exists()
+
+
+def test_what_dvc_is_writing_is_left_alone() -> None:
+    LOCK.write_text(WRITTEN[:9])
+    with Repo().lock:
+        restore()
+        assert LOCK.read_text() == WRITTEN[:9]
+    restore()
+    assert LOCK.read_text() == COMMITTED
 
 
 @pytest.mark.parametrize(("variables", "restored"), [({}, True), ({"DVC_STAGE": "train"}, False)])
