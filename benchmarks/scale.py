@@ -1,11 +1,13 @@
 """The stages that prepare images, and DVC with nothing to do, on many files and on ImageNet's rows, beside fewer of them."""
 
 import os
+import signal
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from shutil import rmtree
@@ -17,6 +19,7 @@ import simplejpeg
 from ruamel.yaml import YAML
 from sklearn.datasets import load_sample_images
 
+from alexnet.signals import signal_at_parents_end
 from benchmarks.imagenet import IMAGES, WORKS
 from benchmarks.measure import Comparison, parser, tell
 from benchmarks.memory import anonymous
@@ -129,7 +132,8 @@ def watched(folder: Path, *command: str) -> Use:
     spent: dict[int, float] = {}
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with (folder / SAID).open("w+") as said:
-        process = psutil.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said)
+        ends_with_this = partial(signal_at_parents_end, signal.SIGTERM)
+        process = psutil.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said, preexec_fn=ends_with_this)
         while process.poll() is None:
             try:
                 tree = [process, *process.children(recursive=True)]
