@@ -1,19 +1,22 @@
 """The rows of docs/results.md: each trains, plainly too, and the tables say what the records say."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from helpers.nets import settings_of
 
 from alexnet.config.check import check
 from alexnet.errors import UserError
 from workflow.results import summary
 from workflow.results.estimates import Speeds, beside, kind, measured
+from workflow.results.job import Job
 from workflow.results.plain import Plan, execute, prepare
-from workflow.results.records import Result, add, read_all
-from workflow.results.rows import chosen, rows
+from workflow.results.records import Result, add, command_line, read_all
+from workflow.results.rows import Run, chosen, rows
 
 
 @pytest.mark.parametrize("schedule", ["short", "full"])
@@ -25,6 +28,32 @@ def test_every_row_has_settings_that_fit_and_a_name_of_its_own(schedule: Any) ->
     assert {row.claim for row in rows()} == {"figure-1", "ablations", "footnote", "re-implementations", "modern"}
     with pytest.raises(UserError, match="there is no row conv-lokal; did you mean conv-local"):
         chosen(["conv-lokal"], schedule)
+
+
+def test_a_record_has_its_command_without_the_folders_of_its_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ["results", "--plain", "/home/ada/data", "--images=/home/ada/cifar", "--out", "/tmp/out", "--rows", "no-lrn"]
+    monkeypatch.setattr(sys, "argv", given)
+    assert command_line() == "python -m workflow.results --plain DATA --images=IMAGES --out OUT --rows no-lrn"
+
+
+def test_a_training_that_is_killed_keeps_the_time_of_its_epochs(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "reports").mkdir()
+    settings = settings_of("cifar10-32", **{"pipeline.ranks": 1})
+    first = Job(Run(rows()[0], 0, "full"), tmp_path, settings)
+    first.start(tiny / "data")
+    try:
+        for epoch in (1, 2):
+            (tmp_path / "reports/train.csv").write_text("epoch\n" + epoch * "1\n")
+            time.sleep(0.2)
+            assert first.poll() == "running"
+    finally:
+        assert first.process
+        first.process.kill()
+    second = Job(first.run, tmp_path, settings)
+    second.start(tiny / "data")
+    assert second.process
+    second.process.kill()
+    assert second.seconds >= 0.4 and second.known_epochs == 2 and second.speed() > 0
 
 
 def test_nothing_is_started_that_would_not_end_in_time(tmp_path: Path) -> None:

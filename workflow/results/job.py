@@ -75,8 +75,8 @@ class Job:
             return "running"
         training = len(self.steps) == 1 and not self._timing().get("trained")
         if training:
+            self._note(trained=status == 0)
             self.seconds += time.monotonic() - self.begun
-            write_json(self.folder / "timing.json", self._measured(trained=status == 0))
         if status:
             return "stopped" if self.asked else "failed"
         if not self.steps:
@@ -98,8 +98,8 @@ class Job:
 
     def speed(self) -> float:
         """Images a second while it trained, validation included; 0 if it is not known yet."""
-        measured = self._measured(trained=False) if len(self.epochs) > 1 else self._timing()
-        return float(measured.get("images_per_second", 0.0))
+        measured = self._measured(self.seconds) if len(self.epochs) > 1 else self._timing().get("images_per_second", 0.0)
+        return float(measured)
 
     def _next(self) -> None:
         environment = stage_environment() | {"ALEXNET_TRACKING": "off"}
@@ -117,8 +117,9 @@ class Job:
         self.begun = time.monotonic()
 
     def _watch(self) -> None:
-        if self._rows() > self.known_epochs + len(self.epochs):
+        if self.steps and self._rows() > self.known_epochs + len(self.epochs):  # while it trains
             self.epochs.append(time.monotonic())
+            self._note(trained=False)  # for the one that goes on, should this process be killed
 
     def _rows(self) -> int:
         path = self.folder / "reports/train.csv"
@@ -128,12 +129,17 @@ class Job:
         path = self.folder / "timing.json"
         return dict(read_json(path)) if path.exists() else {}
 
-    def _measured(self, trained: bool) -> dict[str, Any]:
-        """Speed between the ends of epochs; of the whole process if there is but one."""
+    def _note(self, trained: bool) -> None:
+        seconds = self.seconds + time.monotonic() - self.begun
+        facts = {"trained": trained, "seconds": round(seconds, 1), "images_per_second": self._measured(seconds)}
+        write_json(self.folder / "timing.json", facts)
+
+    def _measured(self, seconds: float) -> float:
+        """Images a second between the ends of epochs; of the whole process if there is but one."""
         shards = json.loads((self.folder / "data/shards/meta.json").read_text())
-        images = shards["splits"]["train"]["images"]
+        images: int = shards["splits"]["train"]["images"]
         if len(self.epochs) > 1:
             speed = images * (len(self.epochs) - 1) / (self.epochs[-1] - self.epochs[0])
         else:
-            speed = images * len(self.epochs) / max(self.seconds, 1e-9)
-        return {"trained": trained, "seconds": round(self.seconds, 1), "images_per_second": round(speed, 1)}
+            speed = images * len(self.epochs) / max(seconds, 1e-9)
+        return round(speed, 1)

@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from alexnet.files.whole import write_text
 from workflow.results.rows import FOLDER
 
 TABLE = "records.csv"
+PLACES = {"--plain": "DATA", "--images": "IMAGES", "--out": "OUT"}
+"""Options for folders, and what a record has in their place."""
 
 
 class Result(Record):
@@ -97,5 +100,9 @@ def result_of(facts: dict[str, Any], root: Path) -> Result:
 
 
 def command_line() -> str:
-    """The command that this process is, for a record."""
-    return " ".join(["python -m workflow.results", *sys.argv[1:]])
+    """The command that this process is, for a record: its folders, which are others elsewhere, as names."""
+    words = ["python -m workflow.results"]
+    for before, word in pairwise(["", *sys.argv[1:]]):
+        option, equals, _ = word.partition("=")
+        words.append(f"{option}={PLACES[option]}" if equals and option in PLACES else PLACES.get(before, word))
+    return " ".join(words)
