@@ -91,9 +91,9 @@ class Trainer:
         ``UserError`` if the loss is not finite, and ``Stopped`` if the training was asked to stop, on every rank at once.
         """
         run = Run(self, observer, checkpoint)
-        for figures in run.state.history:
-            observer.epoch(figures)
         with run.stopping.listening():
+            for figures in run.state.history:
+                observer.epoch(figures)
             while not self._over(run.state.history):
                 self._steps(run)
                 self._end_of_epoch(run)

@@ -21,6 +21,7 @@ from alexnet.pipeline.engine import StepStats
 from alexnet.pipeline.timing import StepTiming
 from alexnet.train.folders import OTHERS
 from alexnet.train.schedules import NEED_EPOCHS, SCHEDULES
+from alexnet.train.state import Epoch
 from alexnet.train.stopping import FINISH, Stopped, ask
 
 
@@ -101,6 +102,22 @@ def test_a_training_that_is_stopped_at_once_goes_on_from_there(tiny: Path, tmp_p
     # It is seen in the next step, or in the validation after the last one of an epoch.
     assert (epoch, steps, saved, len(done)) == ((2, 2, True, 5) if at == 4 else (1, 3, True, 3))
     assert alone(hourly(), tiny, root) == (*whole, [*range(len(done) + 1, STEPS + 1)])
+
+
+class Impatient(Recorder):
+    """Sends Ctrl-C when it is told of an epoch."""
+
+    def epoch(self, figures: Epoch) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_is_heard_while_a_resumed_training_tells_of_the_epochs_that_it_has(tiny: Path, tmp_path: Path) -> None:
+    settings = hourly(**{"machine.checkpoint_minutes": 0, "epochs": 9})
+    alone(settings, tiny, tmp_path, 5)
+    session = session_of(one_process(), settings, tiny)
+    with session.checkpoint(tmp_path) as checkpoint, pytest.raises(Stopped) as stop:
+        session.trainer.fit(Impatient(), checkpoint)
+    assert stop.value.saved and stop.value.state.epoch == 3
 
 
 def test_two_ranks_stop_together_whichever_gets_the_signal(pair: Any, tiny: Path, tmp_path: Path) -> None:
