@@ -56,6 +56,12 @@ def test_a_training_that_is_killed_keeps_the_time_of_its_epochs(tiny: Path, tmp_
     assert second.seconds >= 0.4 and second.known_epochs == 2 and second.speed() > 0
 
 
+def test_times_on_several_machines_stand_beside_each_other(tmp_path: Path) -> None:
+    times = [("a GPU", 60), ("a CPU", 600), ("a GPU", 120)]
+    found = [result("a", [0.5], tmp_path, machine=machine, seconds=seconds) for machine, seconds in times]
+    assert summary._run(*found) == ("1", "1.5 min; 10.0 min", "a GPU; a CPU")
+
+
 def test_nothing_is_started_that_would_not_end_in_time(tmp_path: Path) -> None:
     run = chosen(["conv-local"], "full")[0]
     plan = Plan(tmp_path, tmp_path / "out", minutes=1, begun=time.monotonic())

@@ -144,9 +144,11 @@ def _of(claim: str) -> list[Row]:
 
 
 def _run(*found: Result) -> tuple[str, str, str]:
-    """Epochs, time and machine."""
-    first = found[0]
-    return f"{first.epochs}", f"{mean(result.seconds for result in found) / 60:.1f} min", first.machine
+    """Epochs, mean time and machine; if there are several, of each."""
+    seconds: dict[str, list[float]] = {}
+    for result in found:
+        seconds.setdefault(result.machine, []).append(result.seconds)
+    return f"{found[0].epochs}", "; ".join(f"{mean(some) / 60:.1f} min" for some in seconds.values()), "; ".join(seconds)
 
 
 def _missing(row: Row) -> Iterator[str]:
