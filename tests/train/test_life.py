@@ -105,7 +105,7 @@ def test_a_training_that_is_stopped_at_once_goes_on_from_there(tiny: Path, tmp_p
 
 
 class Impatient(Recorder):
-    """Sends Ctrl-C when it is told of an epoch."""
+    """Sends Ctrl-C at the first epoch that is reported."""
 
     def epoch(self, figures: Epoch) -> None:
         os.kill(os.getpid(), signal.SIGINT)
