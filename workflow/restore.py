@@ -12,6 +12,7 @@ LOCK = Path("dvc.lock")
 RUNNING = Path(".dvc/tmp/rwlock")
 """What DVC's commands are reading and writing."""
 CONFLICT = "<<<<<<<"
+"""Where git could not merge two versions."""
 
 
 def restore() -> None:
@@ -19,13 +20,13 @@ def restore() -> None:
 
     Nothing is lost: DVC has what each stage made in its cache, and takes it from there when it comes to that stage.
     """
-    if _whole(LOCK) and _listed(RUNNING):
+    if _whole(LOCK) and _readable(RUNNING):
         return
     from dvc.lock import LockError
     from dvc.repo import Repo
 
     with suppress(LockError), Repo().lock:
-        if not _listed(RUNNING):
+        if not _readable(RUNNING):
             RUNNING.unlink()
         if _whole(LOCK):
             return
@@ -33,7 +34,8 @@ def restore() -> None:
             write_text(LOCK, committed + "\n")
         else:
             LOCK.unlink()
-        complain(f"{LOCK} was damaged, as DVC was killed while it wrote it; it is as in the last commit again")
+        now = "is as in the last commit again" if committed else "is removed, as no commit has it"
+        complain(f"{LOCK} was damaged, as DVC was killed while it wrote it; it {now}")
 
 
 def _whole(lock: Path) -> bool:
@@ -46,11 +48,11 @@ def _whole(lock: Path) -> bool:
     except FileNotFoundError:
         return True
     except DvcException:
-        return CONFLICT in lock.read_text(encoding="utf-8", errors="replace")  # of git, which its reader is to resolve
+        return CONFLICT in lock.read_text(encoding="utf-8", errors="replace")  # its reader is to resolve it
     return True
 
 
-def _listed(running: Path) -> bool:
+def _readable(running: Path) -> bool:
     try:
         json.loads(running.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -58,7 +58,7 @@ def test_names_that_are_not_utf8_and_an_output_that_lacks_letters(folder: Path) 
 COMMANDS = [("alexnet", "predict", "--model", "model.safetensors", "a.png", "a.png"), ("alexnet", "--help"), ("workflow.recipe",)]
 
 
-@pytest.mark.parametrize("arguments", COMMANDS[1:])
+@pytest.mark.parametrize("arguments", COMMANDS)
 def test_a_reader_that_has_gone_ends_a_command_quietly(folder: Path, arguments: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -105,9 +105,7 @@ def test_a_batch_that_cannot_be_decoded_is_reported_to_whoever_waits_for_it(
 ALONE = """
 import os, sys, torch
 import numpy as np
-from collections.abc import Generator
 from pathlib import Path
-from typing import cast
 from input.test_loader import loader
 from alexnet.input.augment import center_views
 from alexnet.input.shards import Shards

@@ -1,6 +1,7 @@
 """A training that ends early, is kept, or is carried on has the bytes of one that was never disturbed."""
 
 import os
+import re
 import resource
 import signal
 from collections.abc import Callable
@@ -81,12 +82,13 @@ def hourly(**changes: Any) -> dict[str, Any]:
 )
 @pytest.mark.parametrize("signals", [[], [signal.SIGINT]], ids=["asked", "Ctrl-C"])
 def test_a_training_that_ends_its_epoch_can_be_kept_and_carried_on(
-    tiny: Path, tmp_path: Path, signals: list[int], changes: dict[str, Any]
+    tiny: Path, tmp_path: Path, signals: list[int], changes: dict[str, Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     whole = undisturbed(hourly(**changes), tiny)
     shorter = undisturbed(hourly(**changes, epochs=2), tiny)
     root = tmp_path / "parts"
     assert asked_alone(hourly(**changes), tiny, root, 5, signals) == (3, 0, True, [1, 2, 3, 4, 5, 6])
+    assert re.search(r"stopping after epoch 2, in about .*; Ctrl-C again stops now\n", capfd.readouterr().err)
     assert alone(hourly(**changes, epochs=2), tiny, root) == (*shorter, [])
     mark_stored(root, MODEL)
     assert alone(hourly(**changes), tiny, root) == (*whole, [7, 8, 9])

@@ -44,12 +44,13 @@ def test_a_lock_that_was_half_written_is_that_of_the_last_commit(capsys: pytest.
     assert damaged > 10
 
 
-def test_a_damaged_lock_that_was_never_committed_is_removed() -> None:
+def test_a_damaged_lock_that_was_never_committed_is_removed(capsys: pytest.CaptureFixture[str]) -> None:
     subprocess.run(["git", "rm", "-q", "--cached", "dvc.lock"], check=True)
     subprocess.run(["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "none"], check=True)
     LOCK.write_text(WRITTEN[:9])
     restore()
     assert not LOCK.exists()
+    assert capsys.readouterr().err.endswith("; it is removed, as no commit has it\n")
 
 
 @pytest.mark.parametrize("content", ["", '{"read": {'])
