@@ -12,7 +12,7 @@ from helpers.nets import settings_of
 from alexnet.config.check import check
 from alexnet.errors import UserError
 from workflow.results import summary
-from workflow.results.estimates import Speeds, beside, kind, measured
+from workflow.results.estimates import Speeds, beside, kind, measured, read_estimates, write_estimates
 from workflow.results.job import Job
 from workflow.results.plain import Plan, execute, prepare
 from workflow.results.records import Result, add, command_line, read_all
@@ -117,7 +117,10 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             result(f"no-lrn-seed{seed}", [0.3], tmp_path, row="no-lrn", seed=seed, ten_crop_error=0.22 + seed / 100)
             for seed in range(3)
         ),
+        result("pytorch-t4-short", [0.5, 0.5, 0.5, 0.5, 0.5], tmp_path, row="pytorch-t4", schedule="short"),
     ]
+    write_estimates({"pytorch-t4": 88 * 60.0}, tmp_path / "estimates.csv")
+    monkeypatch.setattr(summary, "read_estimates", lambda: read_estimates(tmp_path / "estimates.csv"))
     add(found, tmp_path)
     monkeypatch.setattr(summary, "FOLDER", tmp_path)
     monkeypatch.setattr(summary, "read_all", lambda: read_all(tmp_path))
@@ -142,6 +145,7 @@ def test_the_tables_have_what_the_records_say_and_name_what_was_not_run(records:
     assert tables["results-gains"]["no dropout"][-1] == "not run yet"
     assert tables["results-ablations"]["all features"][3] == "21.00 % ± 1.00"
     assert "not run yet" in tables["results-footnote"]["with local response normalisation"]
+    assert tables["results-re-implementations"]["PyTorch, T4"][4:6] == ("5 of 90", "1.5 min; full about 88 min")
     assert tables["results-times"]["26 %"][1].startswith(f"{2.7 * 45_000 / 1500 / 60:.1f} min, `figure-1-relu-0.001`")
     assert tables["results-times"]["11 %"][1] == "not reached"
 

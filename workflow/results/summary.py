@@ -1,7 +1,7 @@
 """What the records say of the claims: figures derived from them, and the tables of docs/results.md."""
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import mean, stdev
 
 from workflow.results.estimates import read_estimates
@@ -72,19 +72,13 @@ def errors(claim: str) -> Table:
         found = of_row(records, row)
         if found:
             center, ten = (_spread(found, crops) for crops in (_center, _ten))
-            epochs, *others = _run(*found)
+            epochs, time, machine = _run(*found)
             planned = Run(row, 0, "full").planned_epochs
-            lines.append(
-                (
-                    row.what,
-                    _id(row),
-                    row.published or "–",
-                    center,
-                    ten,
-                    f"{epochs} of {planned}" if found[0].epochs < planned else epochs,
-                    *others,
-                )
-            )
+            if found[0].epochs < planned:
+                epochs = f"{epochs} of {planned}"
+            if found[0].schedule == "short":
+                time = "; ".join([time, *_estimated(row, "full")])
+            lines.append((row.what, _id(row), row.published or "–", center, ten, epochs, time, machine))
         else:
             lines.append((row.what, _id(row), row.published or "–", *_missing(row), "–"))
     return ("Row", "`--rows`", "Published", "Centre crop", "Ten crops", "Epochs", "Time", "Machine"), lines
@@ -108,19 +102,15 @@ def ablations() -> Table:
 
 
 def times() -> Table:
-    """Minutes until the validation error is down to cuda-convnet's, by the quickest row on each machine."""
-    records, lines = read_all(), list[Sequence[str]]()
-    for machine in sorted({result.machine for result in records.values()}):
-        for error, published in MILESTONES.items():
-            reached = [
-                (epochs * result.images / result.images_per_second / 60, result.row)
-                for result in records.values()
-                if result.machine == machine and (epochs := epochs_to(result, error, "val_top1_error")) is not None
-            ]
-            minutes, row = min(reached, default=(None, ""))
-            here = f"{minutes:.1f} min, `{row}`" if minutes is not None else "not reached"
-            lines.append((f"{100 * error:.0f} %", published, here, machine))
-    return ("Error", "cuda-convnet, 2011", "Here", "Machine"), lines
+    """Minutes until the validation error is down to cuda-convnet's, by the quickest row on each kind of processor."""
+    by_processor: dict[str, list[Result]] = {}
+    for result in sorted(read_all().values(), key=_processor):
+        by_processor.setdefault(_processor(result), []).append(result)
+    lines: list[Sequence[str]] = [
+        (f"{100 * error:.0f} %", published, *(_quickest(error, found) for found in by_processor.values()))
+        for error, published in MILESTONES.items()
+    ]
+    return ("Error", "cuda-convnet, 2011", *by_processor), lines
 
 
 TABLES: dict[str, Callable[[], Table]] = {
@@ -151,13 +141,32 @@ def _run(*found: Result) -> tuple[str, str, str]:
     return f"{found[0].epochs}", "; ".join(f"{mean(some) / 60:.1f} min" for some in seconds.values()), "; ".join(seconds)
 
 
+def _processor(result: Result) -> str:
+    """The GPU or the CPU, without the cores and what ran beside it."""
+    return result.machine.partition(",")[0]
+
+
+def _quickest(error: float, found: Iterable[Result]) -> str:
+    """After how many minutes, and in which row, the validation error was first down to ``error``."""
+    reached = [
+        (epochs * result.images / result.images_per_second / 60, result.row)
+        for result in found
+        if (epochs := epochs_to(result, error, "val_top1_error")) is not None
+    ]
+    minutes, row = min(reached, default=(None, ""))
+    return f"{minutes:.1f} min, `{row}`" if minutes is not None else "not reached"
+
+
 def _missing(row: Row) -> Iterator[str]:
     """That there is no record, and how long it would take."""
-    known = read_estimates()
-    times = [
-        f"{known[name]:.0f} min {schedule}" for schedule in SCHEDULES if (name := Run(row, row.seeds[0], schedule).name) in known
-    ]
-    yield from ("not run yet", "–", "–", f"about {', '.join(times)}" if times else "–")
+    times = [estimate for schedule in SCHEDULES for estimate in _estimated(row, schedule)]
+    yield from ("not run yet", "–", "–", ", ".join(times) or "–")
+
+
+def _estimated(row: Row, schedule: Schedule) -> list[str]:
+    """How long a training of the row takes on two CPU cores, if that is known."""
+    known, name = read_estimates(), Run(row, row.seeds[0], schedule).name
+    return [f"{schedule} about {known[name]:.0f} min"] if name in known else []
 
 
 def _center(result: Result) -> float:
