@@ -15,7 +15,7 @@ from workflow.results import summary
 from workflow.results.estimates import Speeds, beside, kind, measured, read_estimates, write_estimates
 from workflow.results.job import Job
 from workflow.results.plain import Plan, execute, prepare
-from workflow.results.records import Result, add, command_line, read_all
+from workflow.results.records import Result, add, command_line, read_all, without_folders
 from workflow.results.rows import Run, chosen, rows
 
 
@@ -34,6 +34,9 @@ def test_a_record_has_its_command_without_the_folders_of_its_machine(monkeypatch
     given = ["results", "--plain", "/home/ada/data", "--images=/home/ada/cifar", "--out", "/tmp/out", "--rows", "no-lrn"]
     monkeypatch.setattr(sys, "argv", given)
     assert command_line() == "python -m workflow.results --plain DATA --images=IMAGES --out OUT --rows no-lrn"
+    settings = ["-S", "data.root=/home/ada/cifar", "-Sdata.root=/home/ada/cifar", "--set-param=data.root=/a=b", "data.limit=9"]
+    named = ["-S", "data.root=IMAGES", "-Sdata.root=IMAGES", "--set-param=data.root=IMAGES", "data.limit=9"]
+    assert without_folders(settings) == named
 
 
 def test_a_training_that_is_killed_keeps_the_time_of_its_epochs(tiny: Path, tmp_path: Path) -> None:
@@ -117,7 +120,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             result(f"no-lrn-seed{seed}", [0.3], tmp_path, row="no-lrn", seed=seed, ten_crop_error=0.22 + seed / 100)
             for seed in range(3)
         ),
-        result("pytorch-t4-short", [0.5, 0.5, 0.5, 0.5, 0.5], tmp_path, row="pytorch-t4", schedule="short"),
+        result("pytorch-t4-short", [0.5, 0.5, 0.5, 0.5, 0.5], tmp_path, row="pytorch-t4", schedule="short", images=900),
     ]
     write_estimates({"pytorch-t4": 88 * 60.0}, tmp_path / "estimates.csv")
     monkeypatch.setattr(summary, "read_estimates", lambda: read_estimates(tmp_path / "estimates.csv"))
@@ -145,7 +148,7 @@ def test_the_tables_have_what_the_records_say_and_name_what_was_not_run(records:
     assert tables["results-gains"]["no dropout"][-1] == "not run yet"
     assert tables["results-ablations"]["all features"][3] == "21.00 % ± 1.00"
     assert "not run yet" in tables["results-footnote"]["with local response normalisation"]
-    assert tables["results-re-implementations"]["PyTorch, T4"][4:6] == ("5 of 90", "1.5 min; full about 88 min")
+    assert tables["results-re-implementations"]["PyTorch, T4"][4:6] == ("5 of 90, 900 images", "1.5 min; full about 88 min")
     assert tables["results-times"]["26 %"][1].startswith(f"{2.7 * 45_000 / 1500 / 60:.1f} min, `figure-1-relu-0.001`")
     assert tables["results-times"]["11 %"][1] == "not reached"
 

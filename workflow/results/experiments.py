@@ -15,7 +15,7 @@ from stages.provenance import git
 from workflow import experiments as dvc
 from workflow.check import refuse_uncommitted
 from workflow.recipe import experiment, word
-from workflow.results.records import add, result_of
+from workflow.results.records import add, result_of, without_folders
 from workflow.results.rows import FOLDER, Run
 
 
@@ -44,7 +44,7 @@ def run_all(runs: list[Run], more: list[str], machine: str) -> list[str]:
         if known is None:
             lacking.append(f"{run.name}: DVC has stored no experiment of that name")
             continue
-        given = "".join(f" -S {setting}" for setting in more)
+        given = "".join(f" -S {setting}" for setting in without_folders(more))
         facts = {
             "name": run.name,
             "row": run.row.id,

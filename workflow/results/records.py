@@ -2,8 +2,10 @@
 
 import csv
 import json
+import re
 import shutil
 import sys
+from collections.abc import Sequence
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
@@ -14,8 +16,9 @@ from alexnet.files.whole import write_text
 from workflow.results.rows import FOLDER
 
 TABLE = "records.csv"
-PLACES = {"--plain": "DATA", "--images": "IMAGES", "--out": "OUT"}
-"""Options for folders, and what a record has in their place."""
+PLACES = {"--plain": "DATA", "--images": "IMAGES", "--out": "OUT", "data.root": "IMAGES"}
+"""Options and the setting for folders, and what a record has in their place."""
+FOLDERS = re.compile(f"({'|'.join(map(re.escape, PLACES))})=.*")
 
 
 class Result(Record):
@@ -100,9 +103,11 @@ def result_of(facts: dict[str, Any], root: Path) -> Result:
 
 
 def command_line() -> str:
-    """The command that this process is, for a record: its folders, which are others elsewhere, as names."""
-    words = ["python -m workflow.results"]
-    for before, word in pairwise(["", *sys.argv[1:]]):
-        option, equals, _ = word.partition("=")
-        words.append(f"{option}={PLACES[option]}" if equals and option in PLACES else PLACES.get(before, word))
-    return " ".join(words)
+    """The command that this process is, for a record."""
+    return " ".join(["python -m workflow.results", *without_folders(sys.argv[1:])])
+
+
+def without_folders(words: Sequence[str]) -> list[str]:
+    """The words of a command, its folders, which are others elsewhere, as names."""
+    named = [FOLDERS.sub(lambda found: f"{found[1]}={PLACES[found[1]]}", word) for word in words]
+    return [PLACES.get(before, word) for before, word in pairwise(["", *named])]

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import mean, stdev
 
-from workflow.results.estimates import read_estimates
+from workflow.results.estimates import TRAIN_IMAGES, read_estimates
 from workflow.results.records import Result, read_all
 from workflow.results.rows import FOLDER, Row, Run, Schedule, rows
 
@@ -76,6 +76,8 @@ def errors(claim: str) -> Table:
             planned = Run(row, 0, "full").planned_epochs
             if found[0].epochs < planned:
                 epochs = f"{epochs} of {planned}"
+            if found[0].images < TRAIN_IMAGES:
+                epochs = f"{epochs}, {found[0].images:,} images"
             if found[0].schedule == "short":
                 time = "; ".join([time, *_estimated(row, "full")])
             lines.append((row.what, _id(row), row.published or "–", center, ten, epochs, time, machine))
