@@ -114,7 +114,7 @@ def page(outcomes: list[Outcome]) -> str:
     failures = [f"`{outcome.bench}` {outcome.failure}, so its rows are missing." for outcome in outcomes if outcome.failure]
     parts = [
         "# Measurements",
-        "What this project does, beside what a user would otherwise take. The contenders take turns, every other round in "
+        "This project beside the usual alternatives. The contenders take turns, every other round in "
         "reverse order. Figures are medians of the rounds; the ratio is the median of the rounds' ratios, behind it the least "
         "and the most of them. `make bench` makes this page anew.",
         machine(),

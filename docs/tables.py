@@ -87,7 +87,8 @@ def sources() -> str:
 
 def recipes() -> str:
     """The recipes, each with its first line."""
-    return _table(("Recipe", "What"), ((f"`{name}`", title(name)) for name in known()))
+    rows = ((f"`{name}`", title(name), read(name).get("data.source", "–"), read(name).get("epochs", "–")) for name in known())
+    return _table(("Recipe", "What", "`data.source`", "`epochs`"), rows)
 
 
 def settings() -> str:

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import sys
+from code import InteractiveConsole
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -94,3 +96,15 @@ def test_the_lesson_uses_names_that_exist() -> None:
     imports = [(node.module, name.name) for node in ast.walk(lesson) if isinstance(node, ast.ImportFrom) for name in node.names]
     assert len(imports) > 5
     assert [name for module, name in imports if not hasattr(import_module(module or ""), name)] == []
+
+
+def test_the_blocks_of_the_lesson_can_be_pasted_at_pythons_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Python 3.13 the prompt wants an empty line behind an indented block."""
+    prompt = InteractiveConsole()
+    refused: list[object] = []
+    monkeypatch.setattr(prompt, "runcode", lambda code: None)
+    monkeypatch.setattr(prompt, "showsyntaxerror", lambda *names, **more: refused.append(sys.exception()))
+    for block in re.findall(r"```python\n(.*?)```", TEXTS["docs/lesson.md"], re.DOTALL):
+        for line in [*block.splitlines(), ""]:
+            prompt.push(line)
+    assert refused == []

@@ -15,7 +15,7 @@ from workflow.results import summary
 from workflow.results.estimates import Speeds, beside, kind, measured, read_estimates, write_estimates
 from workflow.results.job import Job
 from workflow.results.plain import Plan, execute, prepare
-from workflow.results.records import Result, add, command_line, read_all, without_folders
+from workflow.results.records import Result, add, command_line, read_all, without_folders, without_record
 from workflow.results.rows import Run, chosen, rows
 
 
@@ -128,6 +128,13 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(summary, "FOLDER", tmp_path)
     monkeypatch.setattr(summary, "read_all", lambda: read_all(tmp_path))
     return tmp_path
+
+
+def test_a_short_schedule_is_not_run_where_the_full_one_has_a_record(records: Path) -> None:
+    known = read_all(records)
+    rows = ["no-lrn", "pytorch-t4", "one-tower"]
+    assert [run.row.id for run in without_record(chosen(rows, "short"), known)] == 3 * ["one-tower"]
+    assert [run.row.id for run in without_record(chosen(rows, "full"), known)] == [*3 * ["one-tower"], "pytorch-t4"]
 
 
 def test_the_epochs_to_an_error_lie_on_the_line_between_two_epochs(records: Path) -> None:

@@ -11,7 +11,7 @@ from stages.command import yaml
 from stages.provenance import git
 from workflow.results.estimates import Speeds, write_estimates
 from workflow.results.plain import Plan, execute, prepare
-from workflow.results.records import gather, read_all
+from workflow.results.records import gather, read_all, without_record
 from workflow.results.rows import Run, Schedule, chosen
 
 
@@ -29,7 +29,9 @@ def main() -> None:
     parser.add_argument(
         "-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="one more setting for all rows"
     )
-    parser.add_argument("--list", action="store_true", help="say what is lacking and how long it takes, and do nothing else")
+    parser.add_argument(
+        "--list", action="store_true", help="train nothing; say what is lacking, and how long it takes by a few timed steps"
+    )
     parser.add_argument("--gather", type=Path, metavar="FOLDER", help="take the records of FOLDER into docs/results")
     plain = parser.add_argument_group("without DVC and MLflow")
     plain.add_argument("--plain", type=Path, metavar="DATA", help="train on the data prepared in DATA/32 and DATA/256")
@@ -85,8 +87,7 @@ def with_dvc(runs: list[Run], arguments: argparse.Namespace) -> int:
     """Say what the table lacks and how long it takes, then run it as experiments. The exit status."""
     from workflow.results.experiments import run_all
 
-    known, speeds = read_all(), Speeds()
-    runs = [run for run in runs if run.name not in known]
+    runs, speeds = without_record(runs, read_all()), Speeds()
     needed = {run.name: speeds.seconds(run.settings(overrides(arguments.set_param))) for run in runs}
     show(needed)
     if arguments.list:

@@ -5,7 +5,8 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from alexnet.files.record import Record
 from alexnet.files.whole import write_text
-from workflow.results.rows import FOLDER
+from workflow.results.rows import FOLDER, Run
 
 TABLE = "records.csv"
 PLACES = {"--plain": "DATA", "--images": "IMAGES", "--out": "OUT", "data.root": "IMAGES"}
@@ -61,6 +62,11 @@ def read_all(folder: Path = FOLDER) -> dict[str, Result]:
         return {}
     with path.open(newline="", encoding="utf-8") as file:
         return {row["name"]: Result.model_validate_strings(row) for row in csv.DictReader(file)}
+
+
+def without_record(runs: list[Run], known: Collection[str]) -> list[Run]:
+    """Those with no record of their own and, where the schedule is short, none of the full one either."""
+    return [run for run in runs if run.name not in known and replace(run, schedule="full").name not in known]
 
 
 def gather(source: Path, folder: Path = FOLDER) -> list[str]:
