@@ -2,19 +2,17 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from alexnet.config.machine import Machine
 from alexnet.errors import UserError
 from alexnet.files.shard_index import META
+from alexnet.train.fingerprint import libraries
 from stages import paths
 
 ROOT = Path(__file__).parents[1]
 CODE = ("alexnet", "stages", "workflow")
-LIBRARIES = ("torch", "numpy", "simplejpeg")
-"""The packages whose versions may change numbers or messages between ranks."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,6 @@ def code() -> str:
         for path in sorted((ROOT / folder).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def libraries() -> dict[str, str]:
-    """The versions of ``LIBRARIES``."""
-    return {name: version(name) for name in LIBRARIES}
 
 
 def data() -> str:

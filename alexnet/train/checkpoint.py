@@ -43,6 +43,8 @@ from alexnet.train.snapshot import (
 from alexnet.train.state import State
 from alexnet.train.stopping import withdraw
 
+BRIEFLY = 2.0
+"""Seconds to wait for a lock that a command or another training holds for a moment."""
 KEPT = 2
 """States of a running training, the newest; if one is damaged, the one before it is used."""
 
@@ -189,7 +191,7 @@ class Checkpoint:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 self._held = FileLock(folder / LOCK)
-                self._held.acquire(timeout=0)
+                self._held.acquire(timeout=BRIEFLY)
                 withdraw(folder)
                 adopt(folder)
             except Timeout:

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from alexnet.config.section import flat
 from alexnet.config.training import Training
@@ -14,6 +13,8 @@ from alexnet.files.shard_index import ShardMeta
 
 CODE = ("files", "input", "models", "pipeline", "train")
 """The packages that a training's numbers depend on: those that the stage names in dvc.yaml."""
+LIBRARIES = ("torch", "numpy", "simplejpeg")
+"""The packages whose versions may change a training's numbers."""
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -29,6 +30,11 @@ def numeric_settings(settings: Training) -> dict[str, Any]:
     return dict(sorted(flat(whole).items()))
 
 
+def libraries() -> dict[str, str]:
+    """The versions of ``LIBRARIES``."""
+    return {name: version(name) for name in LIBRARIES}
+
+
 def lineage(meta: ShardMeta) -> Lineage:
     """Where the images came from: source, counts, and a SHA-256 over the hashes of each split's shards."""
     hashes = {split: "\n".join(shard.sha256 for shard in described.shards) for split, described in meta.splits.items()}
@@ -41,10 +47,8 @@ def lineage(meta: ShardMeta) -> Lineage:
 
 
 def code_fingerprint(cards: Sequence[str] = ()) -> str:
-    """A hash over what computes: the code, torch's version and the kinds of GPU (``card_names``)."""
-    digest = sha256(torch.__version__.encode())
-    for card in cards:
-        digest.update(card.encode())
+    """A hash over what computes: the code, the versions of ``LIBRARIES`` and the kinds of GPU (``card_names``)."""
+    digest = sha256("\n".join([*libraries().values(), *cards]).encode())
     for folder in CODE:
         for path in sorted((PACKAGE / folder).rglob("*.py")):
             digest.update(path.read_bytes())

@@ -121,18 +121,16 @@ class Trainer:
         engine, settings, epoch, before = self.engine, self.settings, run.state.epoch, run.state.steps
         lr = SCHEDULES[settings.lr_schedule](settings, [figures.val_top1_error for figures in run.state.history])
         set_rate(run.optimizer, lr)
-        batches, launched, wish = self._training_batches(epoch, before), deque[Launched](), Wish.GO_ON
+        batches, launched = self._training_batches(epoch, before), deque[Launched]()
         run.timing = StepTiming()
         engine.timer.lap()
         for batch in engine.timer.waiting(batches):
             stats = engine.forward_backward(batch)
             engine.update(run.optimizer)
             launched.append(Launched(batch.count, stats, engine.timer.lap()))
-            while len(launched) > self.ahead:
-                wish = self._read(run, launched.popleft())
-            if wish != Wish.GO_ON:
-                while launched:
-                    self._read(run, launched.popleft())
+            wish = Wish.GO_ON
+            while len(launched) > (self.ahead if wish == Wish.GO_ON else 0):
+                wish = max(wish, self._read(run, launched.popleft()))
             if wish == Wish.STOP:
                 run.save_and_stop()
             if wish == Wish.SAVE:

@@ -3,19 +3,25 @@
 import re
 import resource
 import subprocess
+import threading
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from helpers.stopped import MODEL, STEPS, alone, recipe, train, undisturbed
 from helpers.training import one_process, session_of
 from safetensors.torch import load_file
 
 from alexnet.files.finished import mark_stored
-from alexnet.train import session
+from alexnet.train import fingerprint, session
 from alexnet.train.checkpoint import Checkpoint
+from alexnet.train.fingerprint import code_fingerprint
 from alexnet.train.folders import OTHERS
+from alexnet.train.state import State
+from alexnet.train.trainer import Trainer
 
 
 @pytest.mark.parametrize(
@@ -42,6 +48,33 @@ def test_a_training_may_be_stopped_again_and_again(tiny: Path, tmp_path: Path) -
     done = [alone(recipe(), tiny, tmp_path / "parts", stop)[2] for stop in (3, 4, 8)]
     assert done == [[1, 2, 3], [3, 4], [4, 5, 6, 7, 8]]
     assert alone(recipe(), tiny, tmp_path / "parts")[:2] == undisturbed(recipe(), tiny)
+
+
+def test_a_state_that_is_due_is_saved_once_where_steps_are_launched_ahead(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[tuple[int, int]] = []
+    save, asked = Checkpoint.save, iter(range(100))
+
+    def noted(self: Checkpoint, state: State, *others: Any) -> bool:
+        saved.append((state.epoch, state.steps))
+        return save(self, state, *others)
+
+    monkeypatch.setattr(Checkpoint, "save", noted)
+    monkeypatch.setattr(Checkpoint, "due", lambda self: next(asked) == 1)
+    monkeypatch.setattr(Trainer, "ahead", 1)
+    settings = recipe(batch_size=4, epochs=1)
+    found = alone(settings, tiny, tmp_path)[:2]
+    assert saved == [(1, 3), (2, 0)]
+    assert found == undisturbed(settings, tiny)
+
+
+def test_a_folder_that_is_locked_for_a_moment_is_used_all_the_same(tiny: Path, tmp_path: Path) -> None:
+    alone(recipe(), tiny, tmp_path, 5)
+    lock = FileLock(next(tmp_path.glob("*/lock")), thread_local=False)
+    lock.acquire()
+    threading.Timer(0.5, lock.release).start()
+    assert alone(recipe(), tiny, tmp_path)[2] == [5, 6, 7, 8, 9]
 
 
 def test_other_ranks_and_cuts_go_on(pair: Any, tiny: Path, tmp_path: Path) -> None:
@@ -124,18 +157,27 @@ def test_what_is_saved_is_named_as_in_the_whole_net(tiny: Path, tmp_path: Path) 
     assert file.parent.name == "00002-000001"
 
 
+def test_another_version_of_a_library_that_computes_makes_another_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = code_fingerprint()
+    for name in fingerprint.LIBRARIES:
+        with monkeypatch.context() as patch:
+            patch.setattr(fingerprint, "version", lambda asked, name=name: "0.1" if asked == name else metadata.version(asked))
+            assert code_fingerprint() != known
+    assert code_fingerprint() == known
+
+
 def test_only_what_changes_numbers_makes_another_training(tiny: Path) -> None:
-    def fingerprint(**changes: Any) -> str:
+    def identity(**changes: Any) -> str:
         return session_of(one_process(), recipe(**changes), tiny).fingerprint()
 
     same: list[dict[str, Any]] = [{"pipeline.cuts": ["fc6"]}, {"pipeline.schedule": "GPipe"}, {"machine.workers": 3}]
     others: list[dict[str, Any]] = [{"lr": 0.002}, {"epochs": 4}, {"seed": 1}, {"pipeline.microbatches": 8}, {"mean": "channel"}]
     others.append({"pipeline.replicas": 2})
-    assert {fingerprint(**changes) for changes in same} == {fingerprint()}
-    assert fingerprint(epochs=4).rpartition("-")[0] == fingerprint().rpartition("-")[0]  # the same, but longer
+    assert {identity(**changes) for changes in same} == {identity()}
+    assert identity(epochs=4).rpartition("-")[0] == identity().rpartition("-")[0]  # the same, but longer
     cosine = {"lr_schedule": "cosine"}
-    assert fingerprint(**cosine, epochs=4).rpartition("-")[0] != fingerprint(**cosine).rpartition("-")[0]
-    assert len({fingerprint(**changes) for changes in [{}, *others]}) == len(others) + 1
+    assert identity(**cosine, epochs=4).rpartition("-")[0] != identity(**cosine).rpartition("-")[0]
+    assert len({identity(**changes) for changes in [{}, *others]}) == len(others) + 1
 
 
 def test_a_second_training_of_a_recipe_saves_nothing(tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from alexnet import launcher
 from alexnet.config.check import check
 from alexnet.config.machine import Machine
 from alexnet.errors import UserError
+from alexnet.train import fingerprint
 from stages.paths import MEAN, PARAMS
 from workflow import node, nodes, plan
 
@@ -62,7 +63,7 @@ def test_another_machine_gets_the_settings_of_the_first_and_each_seat_is_taken_o
     ("break_it", "line"),
     [
         (lambda patch: patch.setattr(plan, "code", lambda: "another"), "the code here is not that of the first node"),
-        (lambda patch: patch.setattr(plan, "LIBRARIES", ("torch",)), ""),
+        (lambda patch: patch.setattr(fingerprint, "LIBRARIES", ("torch",)), ""),
         (lambda patch: patch.setattr(plan, "libraries", lambda: {"torch": "1"}), "torch is 1 here and "),
         (lambda patch: MEAN.write_bytes(b"another"), "the images or their statistics in data/ are not those of the first"),
     ],
@@ -73,7 +74,7 @@ def test_a_machine_that_would_compute_something_else_is_refused(
 ) -> None:
     MEAN.parent.mkdir()
     MEAN.write_bytes(b"mean")
-    monkeypatch.setattr(plan, "LIBRARIES", ("torch",))
+    monkeypatch.setattr(fingerprint, "LIBRARIES", ("torch",))
     _first = nodes.first(machine, 1)
     break_it(monkeypatch)
     assert machine.address
