@@ -3,11 +3,13 @@
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
+from typing import Any
 
 
 @contextmanager
@@ -30,6 +32,19 @@ def signals_held_back() -> Iterator[list[int]]:
     came: list[int] = []
     with signals_handled({signal.SIGINT: came.append, signal.SIGTERM: came.append}):
         yield came
+
+
+def run_to_its_end(command: Sequence[str], **options: Any) -> int:
+    """The exit status of ``command``, run as by ``subprocess.run``, which would kill it soon after Ctrl-C.
+
+    The terminal sends Ctrl-C to it too, so it ends in its own way. Raises ``KeyboardInterrupt`` then.
+    """
+    came: list[int] = []
+    with signals_handled({signal.SIGINT: came.append}):
+        status = subprocess.run(command, check=False, **options).returncode
+    if came:
+        raise KeyboardInterrupt
+    return status
 
 
 def signal_at_parents_end(number: int) -> None:

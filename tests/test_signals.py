@@ -1,5 +1,6 @@
 """A signal ends a command even where Python drops the exception of its handler."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -68,3 +69,28 @@ def test_torchruns_exception_in_a_finalizer_ends_it_too() -> None:
 
 def test_another_error_in_a_finalizer_is_told() -> None:
     assert "ValueError: another error" in python(ANOTHER).stderr
+
+
+def test_ctrl_c_lets_a_command_end_in_its_own_way() -> None:
+    child = """
+import time
+try:
+    print("begun", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(1)
+    print("saved")
+"""
+    program = f"import sys; from alexnet.signals import run_to_its_end; run_to_its_end([sys.executable, '-c', {child!r}])"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert parent.stdout and parent.stdout.readline() == "begun\n"
+    os.killpg(parent.pid, signal.SIGINT)
+    said, error = parent.communicate(timeout=60)
+    assert said == "saved\n" and error.splitlines()[-1] == "KeyboardInterrupt"

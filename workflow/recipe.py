@@ -74,11 +74,11 @@ def experiment(names: list[str], more: list[str], name: str | None, queue: bool,
     settings: dict[str, str] = {}
     for recipe in names:
         for key, value in read(recipe).items():
-            _refuse_unknown(f"recipes/{recipe}.yaml", key, legal)
+            refuse_unknown(f"recipes/{recipe}.yaml", key, legal)
             settings[key] = f"{key}={word(value)}"
     for text in more:
         key = text.partition("=")[0]
-        _refuse_unknown(f"-S {text}", key, legal)
+        refuse_unknown(f"-S {text}", key, legal)
         settings[key] = text
     _mention_other_changes(legal, settings)
     sweep = _outcomes(list(settings.values()), more)
@@ -189,7 +189,8 @@ def _mention_other_changes(params: dict[str, Any], settings: dict[str, str]) -> 
         print(f"note: {paths.PARAMS} differs from the last commit in {', '.join(kept)}; that stays ({undo})", file=sys.stderr)
 
 
-def _refuse_unknown(where: str, key: str, legal: dict[str, Any]) -> None:
+def refuse_unknown(where: str, key: str, legal: dict[str, Any]) -> None:
+    """Raise ``UserError``, which begins with ``where``, if ``key`` is none of the ``legal`` settings."""
     if key not in legal:
         raise UserError(f"{where}: unknown setting {key}; did you mean {get_close_matches(key, legal, n=1, cutoff=0.0)[0]}?")
 

@@ -1,6 +1,7 @@
 """The rows of docs/results.md run side by side where there is neither DVC nor MLflow, and as experiments where there are."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,6 @@ def test_rows_run_as_experiments_and_their_records_say_what_dvc_and_mlflow_say(t
         assert errors == tuple(tracked.loc[name, f"metrics.{crops}_top1_error"] for crops in ("center", "ten_crop"))
         assert record.val_error == tracked.loc[name, "metrics.val_top1_error"]
         assert (record.epochs, record.images, record.schedule) == (2, 20, "short")
-        assert record.command == f"python -m workflow.results --rows {record.row} --short {' '.join(given)}"
+        assert record.command == f"python -m workflow.results --rows {record.row} --short {shlex.join(given)}"
         assert f"\n{record.epochs}," in (tmp_path / f"docs/results/{name}.csv").read_text()
     assert execute(tmp_path, *command).startswith("0 trainings without a record")

@@ -1,5 +1,6 @@
 """The rows of docs/results.md: each trains, plainly too, and the tables say what the records say."""
 
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -8,15 +9,19 @@ from typing import Any
 import pandas as pd
 import pytest
 from helpers.nets import settings_of
+from ruamel.yaml import YAML
 
 from alexnet.config.check import check
 from alexnet.errors import UserError
+from alexnet.files.whole import write_json, write_text
+from workflow.recipe import applied
 from workflow.results import summary
+from workflow.results.__main__ import main
 from workflow.results.estimates import Speeds, beside, kind, measured, read_estimates, write_estimates
-from workflow.results.job import Job
-from workflow.results.plain import Plan, execute, prepare
+from workflow.results.job import TIMING, Job
+from workflow.results.plain import Plan, execute, need, prepare
 from workflow.results.records import Result, add, command_line, read_all, without_folders, without_record
-from workflow.results.rows import Run, chosen, rows
+from workflow.results.rows import SCHEDULES, Run, chosen, rows
 
 
 @pytest.mark.parametrize("schedule", ["short", "full"])
@@ -40,23 +45,119 @@ def test_a_record_has_its_command_without_the_folders_of_its_machine(monkeypatch
 
 
 def test_a_training_that_is_killed_keeps_the_time_of_its_epochs(tiny: Path, tmp_path: Path) -> None:
-    (tmp_path / "reports").mkdir()
     settings = settings_of("cifar10-32", **{"pipeline.ranks": 1})
-    first = Job(Run(rows()[0], 0, "full"), tmp_path, settings)
-    first.start(tiny / "data")
+    first = Job(Run(rows()[0], 0, "full"), tmp_path / "job", settings, tiny / "data")
+    first.start()
     try:
         for epoch in (1, 2):
-            (tmp_path / "reports/train.csv").write_text("epoch\n" + epoch * "1\n")
+            write_text(tmp_path / "job/reports/train.csv", "epoch\n" + epoch * "1\n")
             time.sleep(0.2)
             assert first.poll() == "running"
     finally:
         assert first.process
         first.process.kill()
-    second = Job(first.run, tmp_path, settings)
-    second.start(tiny / "data")
+    second = Job(first.run, first.folder, settings, first.data)
+    second.start()
     assert second.process
     second.process.kill()
     assert second.seconds >= 0.4 and second.known_epochs == 2 and second.speed() > 0
+
+
+def a_job(folder: Path, data: Path, **changes: Any) -> Job:
+    """The training of a row in ``folder``, which has not begun."""
+    return Job(chosen(["no-lrn"], "full")[0], folder, settings_of("cifar10-32", **{"pipeline.ranks": 1, **changes}), data)
+
+
+def ended(job: Job) -> Job:
+    """A job that was begun and killed at once."""
+    job.start()
+    assert job.process
+    job.process.kill()
+    job.process.wait()
+    return job
+
+
+def test_the_time_of_a_training_that_has_ended_no_longer_grows(tiny: Path, tmp_path: Path) -> None:
+    job = ended(a_job(tmp_path / "job", tiny / "data"))
+    assert job.poll() == "failed" and job.reason() == "ended by SIGKILL"
+    seconds = job.seconds
+    time.sleep(0.2)
+    assert job.poll() == "failed" and job.seconds == seconds
+
+
+def test_what_a_folder_has_of_other_settings_or_other_data_is_removed(tiny: Path, tmp_path: Path) -> None:
+    other = tmp_path / "data"
+    shutil.copytree(tiny / "data", other)
+    starts: list[tuple[dict[str, Any], Path, bool]] = [({}, tiny / "data", True), ({"machine.workers": 3}, tiny / "data", True)]
+    starts += [({"epochs": 3}, tiny / "data", False), ({}, tiny / "data", False), ({}, other, False), ({}, other, True)]
+    ended(a_job(tmp_path / "job", tiny / "data"))
+    for changes, data, kept in starts:
+        write_json(tmp_path / "job" / TIMING, {"trained": True, "seconds": 100.0, "images_per_second": 5.0})
+        assert (ended(job := a_job(tmp_path / "job", data, **changes)).seconds == 100.0) == kept
+        assert (job.folder / "data/shards").resolve() == (data / "shards").resolve()
+        assert job.known_epochs == 0
+
+
+def test_a_training_that_goes_on_for_one_epoch_has_the_speed_of_those_before(tiny: Path, tmp_path: Path) -> None:
+    job = a_job(tmp_path / "job", tiny / "data")
+    assert job.speed() == 0
+    job.begun, job.epochs = 100.0, [102.0]
+    images = job.speed() * 2
+    assert images == 20
+    job.known_speed = 7.5
+    assert job.speed() == 7.5
+    job.epochs = [102.0, 106.0, 110.0]
+    assert job.speed() == images / 4
+
+
+def test_a_training_that_was_stopped_needs_the_epochs_that_are_left(tiny: Path, tmp_path: Path) -> None:
+    job, speeds = a_job(tmp_path / "job", tiny / "data"), Speeds()
+    speeds.known = {kind(job.settings): 100.0}
+    whole = need(job, speeds)
+    ended(job)
+    write_text(job.folder / "reports/train.csv", "epoch\n" + 9 * "1\n")
+    assert need(job, speeds) == pytest.approx(whole - 9 * 1.06 * 45_000 / 100)
+    assert need(a_job(job.folder, job.data, seed=4), speeds) == whole
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (["--minutes", "30"], "--minutes goes with --plain"),
+        (["--plain", "data", "--jobs", "0"], "argument --jobs: invalid positive value: '0'"),
+        (["-S", "lrr=1"], "-S lrr=1: unknown setting lrr; did you mean lr?"),
+        (["-S", "seed.x=1"], "-S seed.x=1: unknown setting seed.x; did you mean "),
+        (["-S", "lr=[1"], "-S lr=[1: that is no value in YAML"),
+        (["-S", "lr"], "-S lr: write KEY=VALUE"),
+        (["--gather", "nowhere"], "--gather: nowhere has no records"),
+        (["--rows", "no-lrm"], "--rows: there is no row no-lrm; did you mean no-lrn?"),
+        (["--estimate", "-S", "lr=1"], "--estimate: docs/results has the times of two CPU cores; no GPU, other cores or -S"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(
+    given: list[str], line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["results", *given])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert f"error: {line}" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_images_that_were_prepared_otherwise_are_refused(tiny: Path, tmp_path: Path) -> None:
+    run, folder = chosen(["conv-local"], "full")[0], tmp_path / "32"
+    (folder / "data/shards").mkdir(parents=True)  # of a preparation that was stopped
+    with pytest.raises(UserError, match="32/data has no prepared images; name a folder of images with --images"):
+        prepare(Plan(tmp_path, tmp_path / "out"), [run], images=None)
+    (folder / "data/shards/meta.json").touch()
+    prepared = Plan(tmp_path, tmp_path / "out").settings(run) | {"seed": 0}
+    for changes, line in (({}, ""), ({"data.limit": 9}, "data.limit: 9, not None"), ({"seed": 2}, "seed: 2, not 0")):
+        YAML().dump(applied(prepared, {"data.source": "folder", "data.root": "/elsewhere"} | changes), folder / "params.yaml")
+        if line:
+            with pytest.raises(UserError, match=f"32 were prepared with {line}; name another folder with --plain"):
+                prepare(Plan(tmp_path, tmp_path / "out"), [run], images=None)
+        else:
+            prepare(Plan(tmp_path, tmp_path / "out"), [run], images=None)
 
 
 def test_times_on_several_machines_stand_beside_each_other(tmp_path: Path) -> None:
@@ -130,11 +231,17 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_short_schedule_is_not_run_where_the_full_one_has_a_record(records: Path) -> None:
-    known = read_all(records)
-    rows = ["no-lrn", "pytorch-t4", "one-tower"]
-    assert [run.row.id for run in without_record(chosen(rows, "short"), known)] == 3 * ["one-tower"]
-    assert [run.row.id for run in without_record(chosen(rows, "full"), known)] == [*3 * ["one-tower"], "pytorch-t4"]
+def test_only_rows_without_a_record_are_run(tmp_path: Path) -> None:
+    def recorded(*rows: str, epochs: int) -> dict[str, Result]:
+        return {run.name: result(run.name, epochs * [0.3], tmp_path) for run in chosen(rows, "full")}
+
+    rows = ["no-lrn", "plain-pooling", "pytorch-t4"]
+    known = recorded("no-lrn", epochs=12) | recorded("pytorch-t4", epochs=7)  # which may stop early
+    known |= recorded("plain-pooling", epochs=3)  # of a row that has been changed
+    known["no-lrn-seed3-short"] = known["no-lrn-seed2"]
+    for schedule in SCHEDULES:
+        assert [run.row.id for run in without_record(chosen(rows, schedule), known)] == 3 * ["plain-pooling"]
+    assert without_record(chosen(rows, "short"), {}) == chosen(rows, "short")
 
 
 def test_the_epochs_to_an_error_lie_on_the_line_between_two_epochs(records: Path) -> None:

@@ -5,14 +5,18 @@ import os
 import sys
 from pathlib import Path
 
+from ruamel.yaml.error import YAMLError
+
+from alexnet.config.section import flat
 from alexnet.errors import UserError
 from alexnet.output import complain, flush, say
 from stages.command import yaml
 from stages.provenance import git
+from workflow.recipe import refuse_unknown, shipped
 from workflow.results.estimates import Speeds, write_estimates
-from workflow.results.plain import Plan, execute, prepare
+from workflow.results.plain import Plan, execute, job_of, need, prepare
 from workflow.results.records import gather, read_all, without_record
-from workflow.results.rows import Run, Schedule, chosen
+from workflow.results.rows import SCHEDULES, Run, Schedule, chosen
 
 
 def main() -> None:
@@ -29,30 +33,42 @@ def main() -> None:
     parser.add_argument(
         "-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="one more setting for all rows"
     )
-    parser.add_argument(
-        "--list", action="store_true", help="train nothing; say what is lacking, and how long it takes by a few timed steps"
-    )
+    parser.add_argument("--list", action="store_true", help="train nothing; say what is lacking, and how long it takes")
+    parser.add_argument("--estimate", action="store_true", help="the same, into docs/results: for two CPU cores, all schedules")
     parser.add_argument("--gather", type=Path, metavar="FOLDER", help="take the records of FOLDER into docs/results")
     plain = parser.add_argument_group("without DVC and MLflow")
     plain.add_argument("--plain", type=Path, metavar="DATA", help="train on the data prepared in DATA/32 and DATA/256")
     plain.add_argument("--images", metavar="FOLDER", help="a folder of images, from which DATA is prepared if it is not")
     plain.add_argument("--out", type=Path, metavar="FOLDER", help="for records and trainings; else DATA/results")
-    plain.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time")
-    plain.add_argument("--workers", type=int, metavar="N", help="decoding threads of each; else its share of the cores")
+    plain.add_argument("--jobs", type=positive, metavar="N", help="trainings at a time, else 1")
+    plain.add_argument("--workers", type=positive, metavar="N", help="decoding threads of each; else its share of the cores")
     plain.add_argument("--minutes", type=float, metavar="M", help="start nothing that would take longer, then stop what runs")
-    plain.add_argument("--commit", default="", metavar="HASH", help="of the code, where git does not know it")
+    plain.add_argument("--commit", metavar="HASH", help="of the code, where git does not know it")
     try:
         try:
             arguments = parser.parse_args()
+            needless = [name for name in ("images", "out", "jobs", "workers", "minutes", "commit") if getattr(arguments, name)]
+            if needless and not arguments.plain:
+                parser.error(f"--{needless[0]} goes with --plain")
         finally:
             flush()
         sys.exit(command(arguments))
     except UserError as error:
         complain(f"error: {error}")
         sys.exit(2)
+    except OSError as error:
+        complain(f"error: {error.filename or 'a file'}: {error.strerror or error}; fix that, then the same command goes on")
+        sys.exit(2)
     except KeyboardInterrupt:
         complain("interrupted; the same command goes on")
         sys.exit(130)
+
+
+def positive(text: str) -> int:
+    """A number of at least 1, for ``argparse``."""
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -62,37 +78,49 @@ def command(arguments: argparse.Namespace) -> int:
         say(f"{len(names)} records: {', '.join(names)}; `python -m docs.tables` and `python -m docs.figures` show them")
         return 0
     schedule: Schedule = arguments.schedule or ("full" if device() != "cpu" else "short")
-    runs = chosen([name.strip() for name in arguments.rows.split(",") if name.strip()], schedule)
-    return plainly(runs, arguments) if arguments.plain else with_dvc(runs, arguments)
+    ids = [name.strip() for name in arguments.rows.split(",") if name.strip()]
+    if arguments.estimate:
+        return estimate(ids, arguments.set_param)
+    runs, more = chosen(ids, schedule), overrides(arguments.set_param)
+    return plainly(runs, more, arguments) if arguments.plain else with_dvc(runs, more, arguments)
 
 
-def plainly(runs: list[Run], arguments: argparse.Namespace) -> int:
+def plainly(runs: list[Run], more: dict[str, object], arguments: argparse.Namespace) -> int:
     """Run what has no record in the folder of the records. The exit status."""
     out: Path = (arguments.out or arguments.plain / "results").resolve()
     out.mkdir(parents=True, exist_ok=True)
-    plan = Plan(arguments.plain.resolve(), out, arguments.jobs, arguments.workers, arguments.minutes)
-    plan.more = overrides(arguments.set_param)
-    plan.commit = arguments.commit or git("-C", str(Path(__file__).parent), "rev-parse", "HEAD")
-    plan.machine = machine(arguments.jobs)
     runs = [run for run in runs if not (out / f"{run.name}.json").exists()]
+    plan = Plan(arguments.plain.resolve(), out, arguments.jobs or 1, arguments.workers, arguments.minutes, more=more)
+    plan.commit = arguments.commit or commit()
+    plan.machine = machine(min(plan.jobs, len(runs)))
     speeds = Speeds(out / "speeds.json")
     if arguments.list:
-        show({run.name: speeds.seconds(plan.settings(run)) for run in runs})
+        show({run.name: need(job_of(plan, run), speeds) for run in runs})
         return 0
     prepare(plan, runs, arguments.images)
     return farewell(execute(plan, runs, speeds))
 
 
-def with_dvc(runs: list[Run], arguments: argparse.Namespace) -> int:
+def with_dvc(runs: list[Run], more: dict[str, object], arguments: argparse.Namespace) -> int:
     """Say what the table lacks and how long it takes, then run it as experiments. The exit status."""
-    from workflow.results.experiments import run_all
+    from workflow.results.experiments import refuse_what_cannot_run, run_all
 
+    if not arguments.list:
+        refuse_what_cannot_run()
     runs, speeds = without_record(runs, read_all()), Speeds()
-    needed = {run.name: speeds.seconds(run.settings(overrides(arguments.set_param))) for run in runs}
-    show(needed)
-    if arguments.list:
-        write_estimates(needed)
+    show({run.name: speeds.seconds(run.settings(more)) for run in runs})
     return 0 if arguments.list else farewell(run_all(runs, arguments.set_param, machine(jobs=1)))
+
+
+def estimate(ids: list[str], more: list[str]) -> int:
+    """Write down how long the trainings without a record take on two CPU cores. The exit status."""
+    if device() != "cpu" or len(os.sched_getaffinity(0)) != 2 or more:
+        raise UserError("--estimate: docs/results has the times of two CPU cores; no GPU, other cores or -S")
+    speeds, runs = Speeds(), [run for schedule in SCHEDULES for run in chosen(ids, schedule)]
+    needed = {run.name: speeds.seconds(run.settings({})) for run in without_record(runs, read_all())}
+    write_estimates(needed)
+    show(needed)
+    return 0
 
 
 def show(seconds: dict[str, float]) -> None:
@@ -109,11 +137,27 @@ def farewell(lacking: list[str]) -> int:
 
 
 def overrides(texts: list[str]) -> dict[str, object]:
-    """``KEY=VALUE`` as settings."""
+    """``KEY=VALUE`` as settings. Raises ``UserError`` if one is not of that form, or there is no such setting."""
+    found, legal = dict[str, object](), flat(shipped())
     for text in texts:
-        if "=" not in text:
+        key, equals, value = text.partition("=")
+        if not equals:
             raise UserError(f"-S {text}: write KEY=VALUE")
-    return {text.partition("=")[0]: yaml(text.partition("=")[2]) for text in texts}
+        refuse_unknown(f"-S {text}", key, legal)
+        try:
+            found[key] = yaml(value)
+        except YAMLError:
+            raise UserError(f"-S {text}: that is no value in YAML") from None
+    return found
+
+
+def commit() -> str:
+    """That of the code here, with ``-dirty`` if tracked files differ from it. Raises ``UserError`` without git."""
+    here = "-C", str(Path(__file__).parents[2])
+    found = git(*here, "rev-parse", "HEAD")
+    if not found:
+        raise UserError("git does not know the commit of the code; name it with --commit")
+    return found + ("-dirty" if git(*here, "status", "--porcelain", "--untracked-files=no") else "")
 
 
 def device() -> str:

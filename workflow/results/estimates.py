@@ -3,6 +3,8 @@
 import csv
 import os
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,7 @@ class Speeds:
 
     def seconds(self, settings: dict[str, Any]) -> float:
         """Of the training and its evaluation."""
-        speed = self.known.get(kind(settings)) or self.note(settings, measured(settings))
+        speed = self.known.get(kind(settings)) or self.note(settings, measured_apart(settings))
         images = min(settings["data"]["limit"] or TRAIN_IMAGES, TRAIN_IMAGES)
         tested = min(settings["data"]["limit"] or TEST_IMAGES, TEST_IMAGES)
         # A forward pass is a third of a step; ten crops of each test image are computed.
@@ -66,6 +68,12 @@ def kind(settings: dict[str, Any]) -> str:
     pipeline = [settings["pipeline"][name] for name in ("microbatches", "ranks", "replicas")]
     steps = [settings["batch_size"], settings["threads"], *pipeline]
     return " ".join(map(str, [settings["model"], settings["crop_size"], settings["precision"], *switches, *steps]))
+
+
+def measured_apart(settings: dict[str, Any]) -> float:
+    """``measured`` in a process of its own, which gives memory, and a GPU's, back for the trainings."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as one:
+        return one.submit(measured, settings).result()
 
 
 def measured(settings: dict[str, Any]) -> float:
@@ -106,8 +114,6 @@ def measured(settings: dict[str, Any]) -> float:
     places = len(os.sched_getaffinity(0)) // training.threads
     if device.type == "cuda":
         places = 1  # one process runs all on a GPU
-        del engine, optimizer, batch, net, images
-        torch.cuda.empty_cache()  # for the trainings, which are other processes
     return beside(settings, places) * size / min(seconds[WARM:])
 
 

@@ -1,50 +1,55 @@
 """Run rows as DVC experiments, one after the other, and take their records into the table."""
 
-import subprocess
+import shlex
 import tempfile
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from alexnet.errors import UserError
 from alexnet.files.whole import write_bytes
 from alexnet.output import say
+from alexnet.signals import run_to_its_end
 from stages import paths
 from stages.command import refuse_shallow
-from stages.provenance import git
 from workflow import experiments as dvc
 from workflow.check import refuse_uncommitted
 from workflow.recipe import experiment, word
+from workflow.restore import restore
 from workflow.results.records import add, result_of, without_folders
 from workflow.results.rows import FOLDER, Run
 
 
-def run_all(runs: list[Run], more: list[str], machine: str) -> list[str]:
-    """Run each as the experiment of its name, with the settings ``more`` on top; one that exists is not run again.
-
-    Returns a line for each that has no record at the end.
-    """
+def refuse_what_cannot_run() -> None:
+    """Raise ``UserError`` where no experiment can be run, before anything is timed; restore what a killed DVC left damaged."""
     refuse_uncommitted()
     refuse_shallow()
+    restore()
+
+
+def run_all(runs: list[Run], more: list[str], machine: str) -> list[str]:
+    """Run each as the experiment of its name, with the settings ``more`` on top.
+
+    Returns a line for each that has no record at the end: also for one whose name is taken, as its time is not known.
+    """
     lacking = []
     for run in runs:
         begun = time.monotonic()
         changes = [f"{key}={word(value)}" for key, value in run.changes.items()]
+        try:
+            command = experiment(run.recipes, [*changes, *more], run.name, queue=False, force=False)
+        except UserError as error:
+            lacking.append(f"{run.name}: {error}")
+            continue
+        if status := run_to_its_end(command):
+            lacking.append(f"{run.name}: dvc exp run ended with status {status}; its message is above")
+            continue
         known = found(run)
-        if known is None:
-            try:
-                command = experiment(run.recipes, [*changes, *more], run.name, queue=False, force=False)
-            except UserError as error:
-                lacking.append(f"{run.name}: {error}")
-                continue
-            if status := subprocess.run(command, check=False).returncode:
-                lacking.append(f"{run.name}: dvc exp run ended with status {status}; its message is above")
-                continue
-            known = found(run)
         if known is None:
             lacking.append(f"{run.name}: DVC has stored no experiment of that name")
             continue
-        given = "".join(f" -S {setting}" for setting in without_folders(more))
+        given = chain.from_iterable(("-S", setting) for setting in without_folders(more))
         facts = {
             "name": run.name,
             "row": run.row.id,
@@ -52,17 +57,17 @@ def run_all(runs: list[Run], more: list[str], machine: str) -> list[str]:
             "schedule": run.schedule,
             "seconds": round(time.monotonic() - begun, 1),
             "machine": machine,
-            "commit": git("rev-parse", "HEAD"),
-            "command": f"python -m workflow.results --rows {run.row.id} --{run.schedule}{given}",
+            "commit": known.baseline,
+            "command": shlex.join(["python", "-m", "workflow.results", "--rows", run.row.id, f"--{run.schedule}", *given]),
         }
         record(known, facts)
     return lacking
 
 
 def found(run: Run) -> dvc.Experiment | None:
-    """The trained experiment of a run's name, if there is one."""
+    """The experiment of a run's name, if there is one that was trained and evaluated."""
     names = (known for known in dvc.experiments() if known.name == run.name and not known.in_workspace)
-    return next((known for known in names if known.trained and known.card), None)
+    return next((known for known in names if known.trained and known.error is not None), None)
 
 
 def record(known: dvc.Experiment, facts: dict[str, Any]) -> None:

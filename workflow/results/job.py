@@ -9,18 +9,24 @@ import sys
 import time
 from dataclasses import dataclass, field
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
 from ruamel.yaml import YAML
 
+from alexnet.files.shard_index import META
 from alexnet.files.whole import read_json, write_json
 from alexnet.signals import signal_at_parents_end
+from stages.command import yaml
+from stages.paths import CURVES, PARAMS
 from workflow.results.rows import Run
 
 ROOT = Path(__file__).parents[2]
 SHARED = ("eigenbasis.json", "mean.npy", "shards")
 """Of the data that trainings share."""
+TIMING = "timing.json"
+"""What is known of a training until it has a record: whether it was trained, for how long and how fast."""
 
 State = Literal["running", "done", "failed", "stopped"]
 
@@ -38,8 +44,11 @@ class Job:
     run: Run
     folder: Path
     settings: dict[str, Any]
+    data: Path
+    """The prepared images, which trainings share."""
     steps: list[list[str]] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
+    state: State = "running"
     seconds: float = 0.0
     """Of training, in earlier processes too."""
     begun: float = 0.0
@@ -49,57 +58,96 @@ class Job:
     """Whether it was asked to stop."""
     known_epochs: int = 0
     """That earlier processes ran."""
+    known_speed: float = 0.0
+    """Images a second, in earlier processes."""
 
-    def start(self, data: Path) -> None:
-        """Set up the folder, with links to the shared ``data``, and begin."""
+    def start(self) -> None:
+        """Set up the folder and begin; what is there of other settings or other data is removed."""
+        if self.is_of_another():
+            shutil.rmtree(self.folder)
         (self.folder / "data").mkdir(parents=True, exist_ok=True)
         for name in SHARED:
-            link = self.folder / "data" / name
-            if not link.is_symlink():
-                link.symlink_to((data / name).resolve())
-        YAML().dump(self.settings, self.folder / "params.yaml")
+            if not (self.folder / "data" / name).is_symlink():
+                (self.folder / "data" / name).symlink_to((self.data / name).resolve())
+        YAML().dump(self.settings, self.folder / PARAMS)
         timing = self._timing()
-        self.seconds = timing.get("seconds", 0.0)
-        self.known_epochs = self._rows()
+        self.seconds, self.known_speed = timing.get("seconds", 0.0), timing.get("images_per_second", 0.0)
+        self.known_epochs = self.done()
         ranks = self.settings["pipeline"]["ranks"] * self.settings["pipeline"]["replicas"]
         launcher = ["workflow.torchrun", "--nproc-per-node", str(ranks), "-m"] if ranks > 1 else []
         self.steps = [["stages.evaluate"]] if timing.get("trained") else [[*launcher, "stages.train"], ["stages.evaluate"]]
         self._next()
 
+    def done(self) -> int:
+        """Epochs that it has trained, in earlier processes too."""
+        path = self.folder / CURVES
+        return max(0, path.read_bytes().count(b"\n") - 1) if path.exists() else 0
+
     def poll(self) -> State:
         """Where it stands; goes on from training to evaluation."""
+        if self.state == "running":
+            self.state = self._poll()
+        return self.state
+
+    def stop(self) -> None:
+        """Ask it to save after the running step and stop; the next start goes on from there."""
+        if self.process and self.process.poll() is None and not self.asked:
+            self.process.terminate()
+            self.asked = True
+
+    def forget(self) -> None:
+        """Remove what only a training without a record needs."""
+        shutil.rmtree(self.folder / ".checkpoints", ignore_errors=True)
+        (self.folder / TIMING).unlink(missing_ok=True)
+
+    def reason(self) -> str:
+        """Why it ended: the signal, or else the last line that it wrote."""
+        status = self.process.returncode if self.process else 0
+        if status is not None and status < 0:
+            return f"ended by {signal.Signals(-status).name}"
+        lines = (self.folder / "log.txt").read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+    def speed(self) -> float:
+        """Images a second between the ends of epochs, so validation included; of earlier processes or its one epoch otherwise.
+
+        0 if it is not known yet.
+        """
+        images: int = json.loads((self.data / "shards" / META).read_text())["splits"]["train"]["images"]
+        if len(self.epochs) > 1:
+            return round(images * (len(self.epochs) - 1) / (self.epochs[-1] - self.epochs[0]), 1)
+        if self.known_speed or not self.epochs:
+            return self.known_speed
+        return round(images / (self.epochs[0] - self.begun), 1)
+
+    def is_of_another(self) -> bool:
+        """Whether the folder has a training of other settings, but for the machine's, or of other data."""
+        path, text = self.folder / PARAMS, StringIO()
+        if not path.exists():
+            return False
+        YAML().dump(self.settings, text)
+        before, wanted = yaml(path), yaml(text.getvalue())
+        links = [(self.folder / "data" / name, self.data / name) for name in SHARED]
+        moved = any(link.is_symlink() and link.resolve() != target.resolve() for link, target in links)
+        return moved or any(before.get(key) != value for key, value in wanted.items() if key != "machine")
+
+    def _poll(self) -> State:
         assert self.process is not None
         self._watch()
         status = self.process.poll()
         if status is None:
             return "running"
-        training = len(self.steps) == 1 and not self._timing().get("trained")
-        if training:
+        if len(self.steps) == 1 and not self._timing().get("trained"):
             self._note(trained=status == 0)
             self.seconds += time.monotonic() - self.begun
         if status:
             return "stopped" if self.asked else "failed"
         if not self.steps:
-            shutil.rmtree(self.folder / ".checkpoints", ignore_errors=True)
             return "done"
+        self.known_speed = self.speed()
+        self.epochs.clear()
         self._next()
         return "running"
-
-    def stop(self) -> None:
-        """Ask it to save and stop; the next start goes on from there."""
-        if self.process and self.process.poll() is None and not self.asked:
-            self.process.send_signal(signal.SIGINT)
-            self.asked = True
-
-    def reason(self) -> str:
-        """The last line that it wrote."""
-        lines = (self.folder / "log.txt").read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
-
-    def speed(self) -> float:
-        """Images a second while it trained, validation included; 0 if it is not known yet."""
-        measured = self._measured(self.seconds) if len(self.epochs) > 1 else self._timing().get("images_per_second", 0.0)
-        return float(measured)
 
     def _next(self) -> None:
         environment = stage_environment() | {"ALEXNET_TRACKING": "off"}
@@ -117,29 +165,14 @@ class Job:
         self.begun = time.monotonic()
 
     def _watch(self) -> None:
-        if self.steps and self._rows() > self.known_epochs + len(self.epochs):  # while it trains
+        if self.steps and self.done() > self.known_epochs + len(self.epochs):  # while it trains
             self.epochs.append(time.monotonic())
             self._note(trained=False)  # for the one that goes on, should this process be killed
 
-    def _rows(self) -> int:
-        path = self.folder / "reports/train.csv"
-        return max(0, path.read_bytes().count(b"\n") - 1) if path.exists() else 0
-
     def _timing(self) -> dict[str, Any]:
-        path = self.folder / "timing.json"
+        path = self.folder / TIMING
         return dict(read_json(path)) if path.exists() else {}
 
     def _note(self, trained: bool) -> None:
         seconds = self.seconds + time.monotonic() - self.begun
-        facts = {"trained": trained, "seconds": round(seconds, 1), "images_per_second": self._measured(seconds)}
-        write_json(self.folder / "timing.json", facts)
-
-    def _measured(self, seconds: float) -> float:
-        """Images a second between the ends of epochs; of the whole process if there is but one."""
-        shards = json.loads((self.folder / "data/shards/meta.json").read_text())
-        images: int = shards["splits"]["train"]["images"]
-        if len(self.epochs) > 1:
-            speed = images * (len(self.epochs) - 1) / (self.epochs[-1] - self.epochs[0])
-        else:
-            speed = images * len(self.epochs) / max(seconds, 1e-9)
-        return round(speed, 1)
+        write_json(self.folder / TIMING, {"trained": trained, "seconds": round(seconds, 1), "images_per_second": self.speed()})

@@ -1,7 +1,6 @@
 """Run rows without DVC and MLflow: each training in a folder of its own, several at a time, on data that they share."""
 
 import os
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -11,12 +10,17 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from alexnet.config.check import check
+from alexnet.config.section import flat
 from alexnet.errors import UserError
+from alexnet.files.shard_index import META
 from alexnet.files.whole import write_bytes
 from alexnet.output import say
-from workflow.recipe import applied
+from alexnet.signals import run_to_its_end
+from stages.command import read_yaml
+from stages.paths import PARAMS
+from workflow.recipe import applied, shipped
 from workflow.results.estimates import Speeds
-from workflow.results.job import SHARED, Job, State, stage_environment
+from workflow.results.job import Job, State, stage_environment
 from workflow.results.records import command_line, result_of
 from workflow.results.rows import Run
 
@@ -58,28 +62,46 @@ class Plan:
 
 
 def prepare(plan: Plan, runs: list[Run], images: str | None) -> None:
-    """Bring the images of the folder ``images`` to the sizes that ``runs`` need and ``plan.data`` lacks."""
+    """Bring the images of the folder ``images`` to the sizes that ``runs`` need and ``plan.data`` lacks.
+
+    All seeds have the same validation images, those of the shipped seed. Raises ``UserError`` if what is there was prepared with
+    other settings.
+    """
     needed = {settings["preprocess"]["size"]: settings for settings in map(plan.settings, runs)}
     for size, settings in sorted(needed.items()):
         folder = plan.data / str(size)
-        if all((folder / "data" / name).exists() for name in SHARED):
+        # Of the machine's settings, the workers are those of one job among several.
+        changes = {"data.source": "folder", "data.name": None, "machine.workers": None, "seed": shipped()["seed"]}
+        if (folder / "data/shards" / META).exists():
+            _refuse_other_settings(folder, applied(settings, changes))
             continue
         if images is None:
             raise UserError(f"{folder}/data has no prepared images; name a folder of images with --images")
         folder.mkdir(parents=True, exist_ok=True)
-        source = {"data.source": "folder", "data.name": None, "data.root": str(Path(images).resolve())}
-        # Of the machine's settings, the workers are those of one job among several.
-        YAML().dump(applied(settings, source | {"machine.workers": None}), folder / "params.yaml")
+        YAML().dump(applied(settings, changes | {"data.root": str(Path(images).resolve())}), folder / PARAMS)
         for stage in ("download", "pca", "preprocess"):
-            command = [sys.executable, "-m", f"stages.{stage}"]
-            if subprocess.run(command, cwd=folder, env=stage_environment(), check=False).returncode:
+            if run_to_its_end([sys.executable, "-m", f"stages.{stage}"], cwd=folder, env=stage_environment()):
                 raise UserError(f"{stage} failed in {folder}; its message is above")
+
+
+def _refuse_other_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Raise ``UserError`` if the images in ``folder`` were prepared with others; wherever they came from."""
+    if not (folder / PARAMS).exists():
+        return
+    before, wanted = flat(read_yaml(folder / PARAMS)), flat(settings)
+    sections = ("data.", "pca.", "preprocess.", "seed")
+    for name in (name for name in wanted if name.startswith(sections) and name != "data.root"):
+        if before.get(name) != wanted[name]:
+            raise UserError(
+                f"the images in {folder} were prepared with {name}: {before.get(name)}, not {wanted[name]}; "
+                "name another folder with --plain"
+            )
 
 
 def execute(plan: Plan, runs: list[Run], speeds: Speeds) -> list[str]:
     """Run what has no record yet, the longest first. Returns a line for each training that has none at the end."""
-    settings = {run.name: plan.settings(run) for run in runs}
-    waiting = sorted(runs, key=lambda run: -speeds.seconds(settings[run.name]))
+    jobs = [job_of(plan, run) for run in runs]
+    waiting = sorted(jobs, key=lambda job: -need(job, speeds))
     running: list[Job] = []
     lacking: list[str] = []
     try:
@@ -87,13 +109,14 @@ def execute(plan: Plan, runs: list[Run], speeds: Speeds) -> list[str]:
             while waiting and len(running) < plan.jobs:
                 for job in running:
                     speeds.note(job.settings, job.speed())
-                run = waiting.pop(0)
-                need = speeds.seconds(settings[run.name])
-                if need > plan.left():
-                    lacking.append(f"{run.name}: not started: about {need / 60:.1f} min, and {plan.left() / 60:.1f} are left")
+                job = waiting.pop(0)
+                name, seconds = job.run.name, need(job, speeds)
+                if seconds > plan.left():
+                    lacking.append(f"{name}: not started: about {seconds / 60:.1f} min, and {plan.left() / 60:.1f} are left")
                 else:
-                    say(f"{run.name}: started, about {need / 60:.1f} min")
-                    running.append(begin(plan, run, settings[run.name]))
+                    say(f"{name}: started, about {seconds / 60:.1f} min")
+                    job.start()
+                    running.append(job)
             time.sleep(PAUSE)
             for job in running:
                 if plan.left() <= 0:
@@ -108,11 +131,16 @@ def execute(plan: Plan, runs: list[Run], speeds: Speeds) -> list[str]:
     return lacking
 
 
-def begin(plan: Plan, run: Run, settings: dict[str, Any]) -> Job:
-    """Start a training in its folder."""
-    job = Job(run, plan.out / run.name, settings)
-    job.start(plan.data / str(settings["preprocess"]["size"]) / "data")
-    return job
+def job_of(plan: Plan, run: Run) -> Job:
+    """The training of ``run``, in a folder of its own."""
+    settings = plan.settings(run)
+    return Job(run, plan.out / run.name, settings, plan.data / str(settings["preprocess"]["size"]) / "data")
+
+
+def need(job: Job, speeds: Speeds) -> float:
+    """Seconds that a training still needs, with its evaluation."""
+    done = 0 if job.is_of_another() else job.done()
+    return speeds.seconds(job.settings | {"epochs": max(0, job.settings["epochs"] - done)})
 
 
 def _stop(running: list[Job]) -> None:
@@ -144,6 +172,7 @@ def finish(plan: Plan, job: Job, state: State) -> list[str]:
     result = result_of(facts, job.folder)
     write_bytes(plan.out / f"{run.name}.csv", (job.folder / "reports/train.csv").read_bytes())
     result.write(plan.out / f"{run.name}.json")
+    job.forget()
     errors = f"{result.center_error:.2%} centre crop, {result.ten_crop_error:.2%} ten crops"
     say(f"{run.name}: {errors}, {result.epochs} epochs in {result.seconds:.0f} s, {result.images_per_second:,.0f} images/s")
     return []

@@ -3,15 +3,17 @@
 import csv
 import json
 import re
+import shlex
 import shutil
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from alexnet.errors import UserError
 from alexnet.files.record import Record
 from alexnet.files.whole import write_text
 from workflow.results.rows import FOLDER, Run
@@ -64,14 +66,26 @@ def read_all(folder: Path = FOLDER) -> dict[str, Result]:
         return {row["name"]: Result.model_validate_strings(row) for row in csv.DictReader(file)}
 
 
-def without_record(runs: list[Run], known: Collection[str]) -> list[Run]:
-    """Those with no record of their own and, where the schedule is short, none of the full one either."""
-    return [run for run in runs if run.name not in known and replace(run, schedule="full").name not in known]
+def without_record(runs: list[Run], known: Mapping[str, "Result"]) -> list[Run]:
+    """Those with no record of their own schedule, as it stands today, nor of the full one."""
+    return [run for run in runs if not any(recorded(one, known) for one in (run, replace(run, schedule="full")))]
+
+
+def recorded(run: Run, known: Mapping[str, "Result"]) -> bool:
+    """Whether there is a record of ``run`` with as many epochs as its row has today, or which it stopped early."""
+    settings = run.settings({})
+    found = known.get(run.name)
+    return found is not None and (found.epochs == settings["epochs"] or settings["early_stop"] is not None)
 
 
 def gather(source: Path, folder: Path = FOLDER) -> list[str]:
-    """Take the records of ``source``, each NAME.json with its curves NAME.csv, into the table. Returns their names."""
+    """Take the records of ``source``, each NAME.json with its curves NAME.csv, into the table. Returns their names.
+
+    Raises ``UserError`` if there are none.
+    """
     found = [Result.read(path) for path in sorted(source.glob("*.json")) if path.with_suffix(".csv").exists()]
+    if not found:
+        raise UserError(f"--gather: {source} has no records")
     add(found, folder)
     for result in found:
         shutil.copy(source / f"{result.name}.csv", folder / f"{result.name}.csv")
@@ -110,7 +124,7 @@ def result_of(facts: dict[str, Any], root: Path) -> Result:
 
 def command_line() -> str:
     """The command that this process is, for a record."""
-    return " ".join(["python -m workflow.results", *without_folders(sys.argv[1:])])
+    return shlex.join(["python", "-m", "workflow.results", *without_folders(sys.argv[1:])])
 
 
 def without_folders(words: Sequence[str]) -> list[str]:

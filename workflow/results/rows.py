@@ -16,6 +16,7 @@ FOLDER = Path(__file__).parents[2] / "docs/results"
 """Of the table's rows, its records and its figures."""
 
 Schedule = Literal["short", "full"]
+SCHEDULES: tuple[Schedule, ...] = ("full", "short")
 
 
 class Row(BaseModel):
@@ -93,5 +94,5 @@ def chosen(ids: Collection[str], schedule: Schedule) -> list[Run]:
     for name in ids:
         if name not in known:
             near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise UserError(f"--rows: there is no row {name}; did you mean {near}? --list shows them")
+            raise UserError(f"--rows: there is no row {name}; did you mean {near}? docs/results/rows.yaml has them all")
     return [Run(row, seed, schedule) for row in found if not ids or row.id in ids for seed in row.seeds]

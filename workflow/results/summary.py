@@ -6,11 +6,10 @@ from statistics import mean, stdev
 
 from workflow.results.estimates import TRAIN_IMAGES, read_estimates
 from workflow.results.records import Result, read_all
-from workflow.results.rows import FOLDER, Row, Run, Schedule, rows
+from workflow.results.rows import FOLDER, SCHEDULES, Row, Run, Schedule, rows
 
 GOAL = 0.25
 """The training error of figure 1."""
-SCHEDULES: tuple[Schedule, ...] = ("full", "short")
 MILESTONES = {0.26: "80 seconds", 0.18: "20 minutes", 0.13: "25 minutes", 0.11: "75 minutes"}
 """Test errors, and the time that cuda-convnet took on a GPU of 2011."""
 Records = dict[str, Result]
@@ -153,7 +152,7 @@ def _quickest(error: float, found: Iterable[Result]) -> str:
     reached = [
         (epochs * result.images / result.images_per_second / 60, result.row)
         for result in found
-        if (epochs := epochs_to(result, error, "val_top1_error")) is not None
+        if result.images_per_second and (epochs := epochs_to(result, error, "val_top1_error")) is not None
     ]
     minutes, row = min(reached, default=(None, ""))
     return f"{minutes:.1f} min, `{row}`" if minutes is not None else "not reached"
