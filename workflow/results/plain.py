@@ -112,7 +112,7 @@ def execute(plan: Plan, runs: list[Run], speeds: Speeds) -> list[str]:
                 job = waiting.pop(0)
                 name, seconds = job.run.name, need(job, speeds)
                 if seconds > plan.left():
-                    lacking.append(f"{name}: not started: about {seconds / 60:.1f} min, and {plan.left() / 60:.1f} are left")
+                    lacking.append(f"{name}: not started: about {seconds / 60:.1f} min, and {max(0, plan.left()) / 60:.1f} are left")
                 else:
                     say(f"{name}: started, about {seconds / 60:.1f} min")
                     job.start()
