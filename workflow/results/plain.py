@@ -58,7 +58,7 @@ class Plan:
 
     def left(self) -> float:
         """Seconds until the time is over."""
-        return float("inf") if self.minutes is None else 60 * self.minutes - (time.monotonic() - self.begun)
+        return float("inf") if self.minutes is None else max(0.0, 60 * self.minutes - (time.monotonic() - self.begun))
 
 
 def prepare(plan: Plan, runs: list[Run], images: str | None) -> None:
@@ -112,7 +112,7 @@ def execute(plan: Plan, runs: list[Run], speeds: Speeds) -> list[str]:
                 job = waiting.pop(0)
                 name, seconds = job.run.name, need(job, speeds)
                 if seconds > plan.left():
-                    lacking.append(f"{name}: not started: about {seconds / 60:.1f} min, and {max(0, plan.left()) / 60:.1f} are left")
+                    lacking.append(f"{name}: not started: about {seconds / 60:.1f} min, and {plan.left() / 60:.1f} are left")
                 else:
                     say(f"{name}: started, about {seconds / 60:.1f} min")
                     job.start()
