@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from alexnet.files.finished import forget_marks, mark_finished, stored
+from alexnet.files.finished import finished, forget_marks, mark_finished, stored
 from alexnet.pipeline.distributed import Ranks
 from alexnet.train.copies import collect, from_lead, seen_by, snapshot_of_lead
 from alexnet.train.folders import LOCK, adopt, epochs_of, of_other_code, prune
@@ -170,7 +170,7 @@ class Checkpoint:
         where = f"step {state.steps} of epoch {state.epoch}" if state.steps else f"epoch {state.epoch - 1}"
         if snapshot.epochs != epochs:
             return f"going on from the same training with epochs: {snapshot.epochs}, after {where}"
-        if state.epoch > epochs:
+        if state.epoch > epochs or (self.folder and finished(self.folder)):
             return "this training was finished already, and its last state is used"
         return f"resuming this training where it was stopped, after {where}"
 

@@ -69,6 +69,17 @@ def test_a_state_that_is_due_is_saved_once_where_steps_are_launched_ahead(
     assert found == undisturbed(settings, tiny)
 
 
+def test_a_training_that_ended_early_is_known_to_be_finished(
+    tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = recipe(early_stop=1, lr=1e-9)
+    whole = alone(settings, tiny, tmp_path)
+    assert len(whole[0]) == 2
+    capfd.readouterr()
+    assert alone(settings, tiny, tmp_path)[:2] == whole[:2]
+    assert "this training was finished already, and its last state is used" in capfd.readouterr().err
+
+
 def test_a_folder_that_is_locked_for_a_moment_is_used_all_the_same(tiny: Path, tmp_path: Path) -> None:
     alone(recipe(), tiny, tmp_path, 5)
     lock = FileLock(next(tmp_path.glob("*/lock")), thread_local=False)
