@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 from helpers.nets import settings_of
 from ruamel.yaml import YAML
 
@@ -142,6 +143,20 @@ def test_what_cannot_be_meant_is_refused_in_one_line(
         main()
     assert end.value.code == 2
     assert f"error: {line}" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_two_processes_do_not_train_in_one_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results").mkdir()
+    monkeypatch.setattr(sys, "argv", ["results", "--plain", str(tmp_path), "--rows", "conv-local", "--commit", "abc"])
+    with FileLock(tmp_path / "results/lock"), pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    said = (
+        f"error: {tmp_path}/results: another process trains rows there; wait until it ends, or name another folder with --out\n"
+    )
+    assert capsys.readouterr().err == said
 
 
 def test_images_that_were_prepared_otherwise_are_refused(tiny: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from ruamel.yaml.error import YAMLError
 
 from alexnet.config.section import flat
@@ -97,8 +98,14 @@ def plainly(runs: list[Run], more: dict[str, object], arguments: argparse.Namesp
     if arguments.list:
         show({run.name: need(job_of(plan, run), speeds) for run in runs})
         return 0
-    prepare(plan, runs, arguments.images)
-    return farewell(execute(plan, runs, speeds))
+    try:
+        with FileLock(out / "lock", timeout=0):
+            prepare(plan, runs, arguments.images)
+            return farewell(execute(plan, runs, speeds))
+    except Timeout:
+        raise UserError(
+            f"{out}: another process trains rows there; wait until it ends, or name another folder with --out"
+        ) from None
 
 
 def with_dvc(runs: list[Run], more: dict[str, object], arguments: argparse.Namespace) -> int:
