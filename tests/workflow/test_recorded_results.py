@@ -263,8 +263,9 @@ def test_only_rows_without_a_record_are_run(tmp_path: Path) -> None:
     known |= recorded("plain-pooling", epochs=3)  # of a row that has been changed
     known["no-lrn-seed3-short"] = known["no-lrn-seed2"]
     for schedule in SCHEDULES:
-        assert [run.row.id for run in without_record(chosen(rows, schedule), known)] == 3 * ["plain-pooling"]
-    assert without_record(chosen(rows, "short"), {}) == chosen(rows, "short")
+        assert [run.row.id for run in without_record(chosen(rows, schedule), known, {})] == 3 * ["plain-pooling"]
+        assert [run.row.id for run in without_record(chosen(rows, schedule), known, {"epochs": 3})] == 3 * ["no-lrn"]
+    assert without_record(chosen(rows, "short"), {}, {}) == chosen(rows, "short")
 
 
 def test_the_epochs_to_an_error_lie_on_the_line_between_two_epochs(records: Path) -> None:

@@ -114,7 +114,7 @@ def with_dvc(runs: list[Run], more: dict[str, object], arguments: argparse.Names
 
     if not arguments.list:
         refuse_what_cannot_run()
-    runs, speeds = without_record(runs, read_all()), Speeds()
+    runs, speeds = without_record(runs, read_all(), more), Speeds()
     show({run.name: speeds.seconds(run.settings(more)) for run in runs})
     return 0 if arguments.list else farewell(run_all(runs, arguments.set_param, machine(jobs=1)))
 
@@ -124,7 +124,7 @@ def estimate(ids: list[str], more: list[str]) -> int:
     if device() != "cpu" or len(os.sched_getaffinity(0)) != 2 or more:
         raise UserError("--estimate: docs/results has the times of two CPU cores; no GPU, other cores or -S")
     speeds, runs = Speeds(), [run for schedule in SCHEDULES for run in chosen(ids, schedule)]
-    needed = {run.name: speeds.seconds(run.settings({})) for run in without_record(runs, read_all())}
+    needed = {run.name: speeds.seconds(run.settings({})) for run in without_record(runs, read_all(), {})}
     write_estimates(needed)
     show(needed)
     return 0

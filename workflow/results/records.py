@@ -66,15 +66,14 @@ def read_all(folder: Path = FOLDER) -> dict[str, Result]:
         return {row["name"]: Result.model_validate_strings(row) for row in csv.DictReader(file)}
 
 
-def without_record(runs: list[Run], known: Mapping[str, "Result"]) -> list[Run]:
-    """Those with no record of their own schedule, as it stands today, nor of the full one."""
-    return [run for run in runs if not any(recorded(one, known) for one in (run, replace(run, schedule="full")))]
+def without_record(runs: list[Run], known: Mapping[str, "Result"], more: dict[str, Any]) -> list[Run]:
+    """Those with no record of their own schedule, as it stands today with ``more`` settings, nor of the full one."""
+    return [run for run in runs if not any(recorded(one, known, more) for one in (run, replace(run, schedule="full")))]
 
 
-def recorded(run: Run, known: Mapping[str, "Result"]) -> bool:
-    """Whether there is a record of ``run`` with as many epochs as its row has today, or which it stopped early."""
-    settings = run.settings({})
-    found = known.get(run.name)
+def recorded(run: Run, known: Mapping[str, "Result"], more: dict[str, Any]) -> bool:
+    """Whether there is a record of ``run`` with as many epochs as its settings say, or which it stopped early."""
+    settings, found = run.settings(more), known.get(run.name)
     return found is not None and (found.epochs == settings["epochs"] or settings["early_stop"] is not None)
 
 
