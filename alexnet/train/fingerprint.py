@@ -46,9 +46,9 @@ def lineage(meta: ShardMeta) -> Lineage:
     )
 
 
-def code_fingerprint(cards: Sequence[str] = ()) -> str:
-    """A hash over what computes: the code, the versions of ``LIBRARIES`` and the kinds of GPU (``card_names``)."""
-    digest = sha256("\n".join([*libraries().values(), *cards]).encode())
+def code_fingerprint(others: Sequence[str] = ()) -> str:
+    """A hash over what computes: the code, the versions of ``LIBRARIES``, and ``others``: torch's build, the kinds of GPU."""
+    digest = sha256("\n".join([*libraries().values(), *others]).encode())
     for folder in CODE:
         for path in sorted((PACKAGE / folder).rglob("*.py")):
             digest.update(path.read_bytes())

@@ -106,7 +106,7 @@ class Session:
         facts = [settings, self.origin, data, self.flip, self.eigenbasis.model_dump(), self.ranks.device.type]
         cards = card_names(self.ranks.device, self.ranks.count)
         identity = sha256(json.dumps(facts).encode() + self.mean.numpy().tobytes())
-        return f"{identity.hexdigest()[:16]}-{code_fingerprint(cards)}-{self.settings.epochs}"
+        return f"{identity.hexdigest()[:16]}-{code_fingerprint([torch.__version__, *cards])}-{self.settings.epochs}"
 
     def refuse_differences(self) -> None:
         """Raise ``UserError`` on every rank if one depends on other things than the first; all of them call it."""

@@ -177,6 +177,12 @@ def test_another_version_of_a_library_that_computes_makes_another_training(monke
     assert code_fingerprint() == known
 
 
+def test_another_build_of_torch_makes_another_training(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = session_of(one_process(), recipe(), tiny).fingerprint()
+    monkeypatch.setattr("torch.__version__", "2.14.1+rocm")
+    assert session_of(one_process(), recipe(), tiny).fingerprint() != known
+
+
 def test_only_what_changes_numbers_makes_another_training(tiny: Path) -> None:
     def identity(**changes: Any) -> str:
         return session_of(one_process(), recipe(**changes), tiny).fingerprint()
