@@ -38,7 +38,7 @@ def run_all(runs: list[Run], more: list[str], machine: str) -> list[str]:
         begun = time.monotonic()
         changes = [f"{key}={word(value)}" for key, value in run.changes.items()]
         try:
-            command = experiment(run.recipes, [*changes, *more], run.name, queue=False, force=False)
+            command = experiment(run.row.recipes, [*changes, *more], run.name, queue=False, force=False)
         except UserError as error:
             lacking.append(f"{run.name}: {error}")
             continue

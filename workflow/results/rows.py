@@ -41,6 +41,23 @@ class Row(BaseModel):
     short: dict[str, Any] = {}
     """On top of ``settings``: a schedule of at most two hours on two CPU cores."""
 
+    @property
+    def recipes(self) -> list[str]:
+        """Later ones on top."""
+        return self.recipe.split(",")
+
+    @property
+    def planned_epochs(self) -> int:
+        """Those of the recipe as it stands, or of the full schedule if it has more."""
+        return int(max(applied(shipped(), self.of_recipes())["epochs"], self.full.get("epochs", 0)))
+
+    def of_recipes(self) -> dict[str, Any]:
+        """The settings of the recipes, later ones on top."""
+        merged: dict[str, Any] = {}
+        for recipe in self.recipes:
+            merged |= read(recipe)
+        return merged
+
 
 @dataclass(frozen=True)
 class Run:
@@ -57,29 +74,13 @@ class Run:
         return f"{self.row.id}{seed}{'-short' if self.schedule == 'short' else ''}"
 
     @property
-    def recipes(self) -> list[str]:
-        """Later ones on top."""
-        return self.row.recipe.split(",")
-
-    @property
     def changes(self) -> dict[str, Any]:
         """The settings on top of the recipes, by dotted names."""
         return {**self.row.settings, **getattr(self.row, self.schedule), "seed": self.seed}
 
-    @property
-    def planned_epochs(self) -> int:
-        """Those of the recipe as it stands."""
-        merged = shipped()
-        for recipe in self.recipes:
-            merged = applied(merged, read(recipe))
-        return int(merged["epochs"])
-
     def settings(self, more: dict[str, Any]) -> dict[str, Any]:
         """All of params.yaml, with ``more`` on top. Raises ``UserError`` if there is no such recipe."""
-        merged: dict[str, Any] = {}
-        for recipe in self.recipes:
-            merged |= read(recipe)
-        return applied(shipped(), merged | self.changes | more)
+        return applied(shipped(), self.row.of_recipes() | self.changes | more)
 
 
 def rows(path: Path = FOLDER / "rows.yaml") -> list[Row]:

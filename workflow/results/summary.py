@@ -72,9 +72,8 @@ def errors(claim: str) -> Table:
         if found:
             center, ten = (_spread(found, crops) for crops in (_center, _ten))
             epochs, time, machine = _run(*found)
-            planned = Run(row, 0, "full").planned_epochs
-            if found[0].epochs < planned:
-                epochs = f"{epochs} of {planned}"
+            if found[0].epochs < row.planned_epochs:
+                epochs = f"{epochs} of {row.planned_epochs}"
             if found[0].images < TRAIN_IMAGES:
                 epochs = f"{epochs}, {found[0].images:,} images"
             if found[0].schedule == "short":
