@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from alexnet.config.processor import has_bfloat16
+from alexnet.config.processor import has_bfloat16, processor
 from alexnet.files.whole import write_text
 from benchmarks.measure import Figures, read, shown
 
@@ -165,13 +165,6 @@ def machine() -> str:
         f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB of memory; {', '.join(gpus) or 'no GPU'}; "
         f"{platform.system()} {kernel}. Python {platform.python_version()}, {versions}."
     )
-
-
-def processor() -> str:
-    """The processor's name, as Linux has it."""
-    lines = Path("/proc/cpuinfo").read_text(errors="ignore").splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

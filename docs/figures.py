@@ -1,6 +1,6 @@
 """Draw the figures of docs/results.md, figure-1.svg and ablations.svg, from the curves and records in docs/results."""
 
-import csv
+from statistics import mean
 
 from matplotlib.axes import Axes
 
@@ -9,7 +9,7 @@ from alexnet.report.canvas import canvas, style, svg
 from alexnet.report.theme import BLUE, INK, MUTED, ORANGE, standalone
 from workflow.results.records import Result, read_all
 from workflow.results.rows import FOLDER, rows
-from workflow.results.summary import GOAL, epochs_to, fastest, of_row
+from workflow.results.summary import GOAL, curve, epochs_to, fastest, of_row
 
 
 def main() -> None:
@@ -20,12 +20,6 @@ def main() -> None:
         if drawing:
             write_text(FOLDER / f"{name}.svg", standalone(drawing))
             print(f"{FOLDER.name}/{name}.svg")
-
-
-def curve(result: Result, column: str) -> list[float]:
-    """A column of a training's curves, an entry for each epoch."""
-    with (FOLDER / f"{result.name}.csv").open(newline="", encoding="utf-8") as file:
-        return [float(row[column]) for row in csv.DictReader(file)]
 
 
 def figure_1(records: dict[str, Result]) -> str | None:
@@ -61,7 +55,7 @@ def ablations(records: dict[str, Result]) -> str | None:
             _dots(axes, place, [100 * result.ten_crop_error for result in found], BLUE if place == 0 else ORANGE)
         axes.set_yticks(range(len(kept)), [row.what for row, _ in kept])
         axes.grid(False)
-        axes.axvline(sum(100 * result.ten_crop_error for result in kept[0][1]) / len(kept[0][1]), color=MUTED, linewidth=0.8)
+        axes.axvline(mean(100 * result.ten_crop_error for result in kept[0][1]), color=MUTED, linewidth=0.8)
         axes.invert_yaxis()
         axes.xaxis.set_major_formatter("{x:g} %")
         axes.set_title("Test error on CIFAR-10, ten crops, one dot a seed", loc="left", fontsize=12)
@@ -70,8 +64,7 @@ def ablations(records: dict[str, Result]) -> str | None:
 
 def _dots(axes: Axes, place: int, values: list[float], color: str) -> None:
     axes.plot(values, [place] * len(values), "o", color=color, markersize=6, alpha=0.7)
-    mean = sum(values) / len(values)
-    axes.plot([mean, mean], [place - 0.25, place + 0.25], color=color)
+    axes.plot(2 * [mean(values)], [place - 0.25, place + 0.25], color=color)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ import os
 import shutil
 import sys
 import tempfile
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from alexnet.config.check import check
 from alexnet.config.section import flat
 from alexnet.errors import UserError
+from alexnet.nearest import nearest
 from alexnet.output import complain, flush, say
 from stages import paths
 from stages.command import read_yaml, refuse_shallow, yaml
@@ -106,7 +106,7 @@ def known() -> list[str]:
 def read(name: str) -> dict[str, Any]:
     """The settings of a recipe by dotted keys. Raises ``UserError`` if there is no such recipe."""
     if name not in known():
-        near = get_close_matches(name, known(), n=1, cutoff=0.0)[0]
+        near = nearest(name, known(), cutoff=0.0)
         raise UserError(f"RECIPE={name}: there is no such recipe; did you mean {near}? `make exp` lists them")
     return flat(read_yaml(RECIPES / f"{name}.yaml"))
 
@@ -192,7 +192,7 @@ def _mention_other_changes(params: dict[str, Any], settings: dict[str, str]) -> 
 def refuse_unknown(where: str, key: str, legal: dict[str, Any]) -> None:
     """Raise ``UserError``, which begins with ``where``, if ``key`` is none of the ``legal`` settings."""
     if key not in legal:
-        raise UserError(f"{where}: unknown setting {key}; did you mean {get_close_matches(key, legal, n=1, cutoff=0.0)[0]}?")
+        raise UserError(f"{where}: unknown setting {key}; did you mean {nearest(key, legal, cutoff=0.0)}?")
 
 
 def _given(more: list[str]) -> str:

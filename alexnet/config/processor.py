@@ -1,6 +1,7 @@
-"""Whether this machine has instructions for bfloat16, without asking torch."""
+"""The processor: its name, and whether it has instructions for bfloat16, without asking torch."""
 
 import os
+import platform
 from pathlib import Path
 
 from alexnet.errors import UserError
@@ -9,6 +10,13 @@ FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 """Linux's names of the instructions: two of x86-64, one of arm64."""
 TOO_LOW = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
 """Values of ``ONEDNN_MAX_CPU_ISA`` that keep oneDNN, whose kernels torch uses, from such instructions."""
+
+
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name as Linux has it, else its kind."""
+    lines = cpuinfo.read_text(errors="ignore").splitlines() if cpuinfo.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -1,8 +1,10 @@
 """The rows of docs/results.md: each trains, plainly too, and the tables say what the records say."""
 
 import shutil
+import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,15 @@ from ruamel.yaml import YAML
 
 from alexnet.config.check import check
 from alexnet.errors import UserError
-from alexnet.files.whole import write_json, write_text
+from alexnet.files.whole import read_json, write_json, write_text
 from workflow.recipe import applied
 from workflow.results import summary
 from workflow.results.__main__ import main
 from workflow.results.estimates import Speeds, beside, kind, measured, read_estimates, write_estimates
+from workflow.results.experiments import timed
 from workflow.results.job import TIMING, Job
 from workflow.results.plain import Plan, execute, need, prepare
-from workflow.results.records import Result, add, command_line, read_all, without_folders, without_record
+from workflow.results.records import Result, add, command_line, read_all, read_folder, without_folders, without_record
 from workflow.results.rows import SCHEDULES, Run, chosen, rows
 
 
@@ -29,7 +32,7 @@ from workflow.results.rows import SCHEDULES, Run, chosen, rows
 def test_every_row_has_settings_that_fit_and_a_name_of_its_own(schedule: Any) -> None:
     runs = chosen([], schedule)
     for run in runs:
-        check(run.settings({"pipeline.ranks": 1}))
+        check(run.settings({}))
     assert len({run.name for run in runs}) == len(runs) >= 30
     assert {row.claim for row in rows()} == {"figure-1", "ablations", "footnote", "re-implementations", "modern"}
     with pytest.raises(UserError, match="there is no row conv-lokal; did you mean conv-local"):
@@ -92,11 +95,23 @@ def test_what_a_folder_has_of_other_settings_or_other_data_is_removed(tiny: Path
     starts: list[tuple[dict[str, Any], Path, bool]] = [({}, tiny / "data", True), ({"machine.workers": 3}, tiny / "data", True)]
     starts += [({"epochs": 3}, tiny / "data", False), ({}, tiny / "data", False), ({}, other, False), ({}, other, True)]
     ended(a_job(tmp_path / "job", tiny / "data"))
+    write_json(tmp_path / "job" / TIMING, {"seconds": 100.0, "code": "another"})
+    assert ended(a_job(tmp_path / "job", tiny / "data")).seconds == 0
     for changes, data, kept in starts:
         write_json(tmp_path / "job" / TIMING, {"trained": True, "seconds": 100.0, "images_per_second": 5.0})
         assert (ended(job := a_job(tmp_path / "job", data, **changes)).seconds == 100.0) == kept
         assert (job.folder / "data/shards").resolve() == (data / "shards").resolve()
         assert job.known_epochs == 0
+
+
+def test_a_training_that_was_to_stop_in_its_last_step_is_not_evaluated(tiny: Path, tmp_path: Path) -> None:
+    job = a_job(tmp_path / "job", tiny / "data")
+    job.folder.mkdir()
+    job.steps, job.asked = [["stages.evaluate"]], True
+    job.process = subprocess.Popen(["true"])
+    job.process.wait()
+    assert job.poll() == "stopped" and job.reason() == "trained, but not evaluated"
+    assert read_json(job.folder / TIMING)["trained"]
 
 
 def test_a_training_that_goes_on_for_one_epoch_has_the_speed_of_those_before(tiny: Path, tmp_path: Path) -> None:
@@ -130,6 +145,9 @@ def test_a_training_that_was_stopped_needs_the_epochs_that_are_left(tiny: Path, 
         (["-S", "seed.x=1"], "-S seed.x=1: unknown setting seed.x; did you mean "),
         (["-S", "lr=[1"], "-S lr=[1: that is no value in YAML"),
         (["-S", "lr"], "-S lr: write KEY=VALUE"),
+        (["-S", "seed=5"], "-S seed=5: docs/results/rows.yaml has the seeds of each row"),
+        (["--plain", "no", "--full", "-S", "batch_size=0"], "figure-1-relu-0.001: batch_size: 0 is not valid"),
+        (["--plain", "no", "--again"], "--again does not go with --plain; name another folder with --out"),
         (["--gather", "nowhere"], "--gather: nowhere has no records"),
         (["--rows", "no-lrm"], "--rows: there is no row no-lrm; did you mean no-lrn?"),
         (["--estimate", "-S", "lr=1"], "--estimate: docs/results has the times of two CPU cores; no GPU, other cores or -S"),
@@ -175,6 +193,23 @@ def test_images_that_were_prepared_otherwise_are_refused(tiny: Path, tmp_path: P
             prepare(Plan(tmp_path, tmp_path / "out"), [run], images=None)
 
 
+def test_two_processes_do_not_prepare_the_same_images(tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as pool:
+        with FileLock(tmp_path / "lock"):
+            second = pool.submit(prepare, Plan(tmp_path, tmp_path / "out"), [], None)
+            time.sleep(0.3)
+            assert not second.done()
+        second.result(timeout=10)
+
+
+def test_the_time_of_an_experiment_is_that_of_all_its_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (first, failed), (second, done) = (timed("a", ["sh", "-c", f"sleep 0.3; exit {status}"]) for status in (3, 0))
+    assert (failed, done) == (3, 0)
+    assert first >= 0.3 and second >= first + 0.3
+    assert timed("a", ["true"])[0] < 0.3
+
+
 def test_times_on_several_machines_stand_beside_each_other(tmp_path: Path) -> None:
     times = [("a GPU", 60), ("a CPU", 600), ("a GPU", 120)]
     found = [result("a", [0.5], tmp_path, machine=machine, seconds=seconds) for machine, seconds in times]
@@ -205,7 +240,8 @@ def test_an_estimate_grows_with_the_epochs_and_is_kept_for_its_kind(tmp_path: Pa
 
 def test_replicas_are_a_kind_of_their_own_and_count_as_far_as_there_are_cores() -> None:
     run = chosen(["figure-1-relu-0.001"], "full")[0]
-    one, two = (run.settings({"pipeline.ranks": 2, "pipeline.replicas": replicas}) for replicas in (1, 2))
+    more = {"pipeline.ranks": 2, "pipeline.microbatches": 2}
+    one, two = (run.settings(more | {"pipeline.replicas": replicas}) for replicas in (1, 2))
     assert kind(one) != kind(two)
     assert [beside(one, cores) for cores in (0, 1, 2, 3, 8)] == [1, 1, 2, 2, 2]
     assert [beside(two, cores) for cores in (0, 1, 2, 3, 8)] == [1, 1, 2, 3, 4]
@@ -267,6 +303,39 @@ def test_only_rows_without_a_record_are_run(tmp_path: Path) -> None:
         assert [run.row.id for run in without_record(chosen(rows, schedule), known, {})] == 3 * ["plain-pooling"]
         assert [run.row.id for run in without_record(chosen(rows, schedule), known, {"epochs": 3})] == 3 * ["no-lrn"]
     assert without_record(chosen(rows, "short"), {}, {}) == chosen(rows, "short")
+
+
+def test_rows_with_a_record_of_as_many_epochs_run_only_if_again_is_asked_for(
+    records: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*given: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["results", "--list", "--full", "--rows", "figure-1-relu-0.001", *given])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 0
+        return capsys.readouterr().out.splitlines()[-1]
+
+    monkeypatch.setattr("workflow.results.__main__.read_all", lambda: read_all(records))
+    monkeypatch.setattr("workflow.results.estimates.measured_apart", lambda settings: 1000.0)
+    assert said().startswith("1 trainings without a record")  # of 20 epochs, and there is one of 3
+    assert said("-S", "epochs=3").startswith("0 trainings without a record")
+    assert said("-S", "epochs=3", "--again").startswith("1 trainings without a record")
+    read_all(records)["figure-1-relu-0.001"].write(records / "figure-1-relu-0.001.json")
+    plain = ["--plain", str(records), "--out", str(records), "--commit", "abc"]
+    assert said(*plain).startswith("1 trainings without a record")
+    assert said(*plain, "-S", "epochs=3").startswith("0 trainings without a record")
+    (records / "figure-1-relu-0.001.csv").unlink()
+    assert said(*plain, "-S", "epochs=3").startswith("1 trainings without a record")
+
+
+def test_a_damaged_record_is_named_with_what_to_do(tmp_path: Path, records: Path) -> None:
+    text = (records / "records.csv").read_text()
+    write_text(records / "records.csv", text.replace(",45000,", ",many,", 1))
+    with pytest.raises(UserError, match=r"records\.csv is damaged; `git checkout HEAD -- .*records\.csv` restores it"):
+        read_all(records)
+    write_text(records / "no-lrn-seed0.json", "{")
+    with pytest.raises(UserError, match=r"no-lrn-seed0\.json is damaged .*; remove it, and run its row again"):
+        read_folder(records)
 
 
 def test_the_epochs_to_an_error_lie_on_the_line_between_two_epochs(records: Path) -> None:

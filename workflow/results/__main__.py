@@ -8,15 +8,16 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from ruamel.yaml.error import YAMLError
 
+from alexnet.config.processor import processor, refuse_emulation
 from alexnet.config.section import flat
 from alexnet.errors import UserError
 from alexnet.output import complain, flush, say
 from stages.command import yaml
-from stages.provenance import git
+from stages.provenance import changed_code, git
 from workflow.recipe import refuse_unknown, shipped
 from workflow.results.estimates import Speeds, write_estimates
 from workflow.results.plain import Plan, execute, job_of, need, prepare
-from workflow.results.records import gather, read_all, without_record
+from workflow.results.records import gather, read_all, read_folder, recorded, without_record
 from workflow.results.rows import SCHEDULES, Run, Schedule, chosen
 
 
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument(
         "-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="one more setting for all rows"
     )
+    parser.add_argument("--again", action="store_true", help="also rows that have a record, which is replaced")
     parser.add_argument("--list", action="store_true", help="train nothing; say what is lacking, and how long it takes")
     parser.add_argument("--estimate", action="store_true", help="the same, into docs/results: for two CPU cores, all schedules")
     parser.add_argument("--gather", type=Path, metavar="FOLDER", help="take the records of FOLDER into docs/results")
@@ -51,6 +53,8 @@ def main() -> None:
             needless = [name for name in ("images", "out", "jobs", "workers", "minutes", "commit") if getattr(arguments, name)]
             if needless and not arguments.plain:
                 parser.error(f"--{needless[0]} goes with --plain")
+            if arguments.again and arguments.plain:
+                parser.error("--again does not go with --plain; name another folder with --out")
         finally:
             flush()
         sys.exit(command(arguments))
@@ -89,8 +93,10 @@ def command(arguments: argparse.Namespace) -> int:
 def plainly(runs: list[Run], more: dict[str, object], arguments: argparse.Namespace) -> int:
     """Run what has no record in the folder of the records. The exit status."""
     out: Path = (arguments.out or arguments.plain / "results").resolve()
+    known = read_folder(out)
+    runs = [run for run in runs if not recorded(run, known, more)]
+    refuse_emulated(runs, more)
     out.mkdir(parents=True, exist_ok=True)
-    runs = [run for run in runs if not (out / f"{run.name}.json").exists()]
     plan = Plan(arguments.plain.resolve(), out, arguments.jobs or 1, arguments.workers, arguments.minutes, more=more)
     plan.commit = arguments.commit or commit()
     plan.machine = machine(min(plan.jobs, len(runs)))
@@ -101,7 +107,7 @@ def plainly(runs: list[Run], more: dict[str, object], arguments: argparse.Namesp
     try:
         with FileLock(out / "lock", timeout=0):
             prepare(plan, runs, arguments.images)
-            return farewell(execute(plan, runs, speeds))
+            return farewell(execute(plan, runs, speeds), f"python -m workflow.results --gather {out}")
     except Timeout:
         raise UserError(
             f"{out}: another process trains rows there; wait until it ends, or name another folder with --out"
@@ -114,9 +120,12 @@ def with_dvc(runs: list[Run], more: dict[str, object], arguments: argparse.Names
 
     if not arguments.list:
         refuse_what_cannot_run()
-    runs, speeds = without_record(runs, read_all(), more), Speeds()
+    runs, speeds = runs if arguments.again else without_record(runs, read_all(), more), Speeds()
+    refuse_emulated(runs, more)
     show({run.name: speeds.seconds(run.settings(more)) for run in runs})
-    return 0 if arguments.list else farewell(run_all(runs, arguments.set_param, machine(jobs=1)))
+    if arguments.list:
+        return 0
+    return farewell(run_all(runs, arguments.set_param, machine(jobs=1)), "python -m docs.figures && python -m docs.tables")
 
 
 def estimate(ids: list[str], more: list[str]) -> int:
@@ -124,6 +133,7 @@ def estimate(ids: list[str], more: list[str]) -> int:
     if device() != "cpu" or len(os.sched_getaffinity(0)) != 2 or more:
         raise UserError("--estimate: docs/results has the times of two CPU cores; no GPU, other cores or -S")
     speeds, runs = Speeds(), [run for schedule in SCHEDULES for run in chosen(ids, schedule)]
+    refuse_emulated(runs, {})
     needed = {run.name: speeds.seconds(run.settings({})) for run in without_record(runs, read_all(), {})}
     write_estimates(needed)
     show(needed)
@@ -137,10 +147,20 @@ def show(seconds: dict[str, float]) -> None:
     say(f"{len(seconds)} trainings without a record, about {sum(seconds.values()) / 60:.0f} min one after the other")
 
 
-def farewell(lacking: list[str]) -> int:
-    """Print what still has no record. The exit status."""
-    say("\n".join(["", *(lacking or ["every row has a record"])]))
+def farewell(lacking: list[str], after: str) -> int:
+    """Print what still has no record, else the command that comes ``after``. The exit status."""
+    say("\n".join(["", *(lacking or [f"all of these have a record; next: {after}"])]))
     return 1 if lacking else 0
+
+
+def refuse_emulated(runs: list[Run], more: dict[str, object]) -> None:
+    """Raise ``UserError`` if a training is in bfloat16 and the machine has no instructions for it."""
+    for run in runs:
+        try:
+            refuse_emulation(run.settings(more)["precision"])
+        except UserError as error:
+            line = str(error).replace("params.yaml: ", f"{run.name}: ")
+            raise UserError(line.replace("set precision: float32", "-S precision=float32 trains without")) from None
 
 
 def overrides(texts: list[str]) -> dict[str, object]:
@@ -151,6 +171,8 @@ def overrides(texts: list[str]) -> dict[str, object]:
         if not equals:
             raise UserError(f"-S {text}: write KEY=VALUE")
         refuse_unknown(f"-S {text}", key, legal)
+        if key == "seed":
+            raise UserError(f"-S {text}: docs/results/rows.yaml has the seeds of each row")
         try:
             found[key] = yaml(value)
         except YAMLError:
@@ -159,12 +181,11 @@ def overrides(texts: list[str]) -> dict[str, object]:
 
 
 def commit() -> str:
-    """That of the code here, with ``-dirty`` if tracked files differ from it. Raises ``UserError`` without git."""
-    here = "-C", str(Path(__file__).parents[2])
-    found = git(*here, "rev-parse", "HEAD")
+    """That of the code here, with ``-dirty`` if it has been changed since. Raises ``UserError`` without git."""
+    found = git("rev-parse", "HEAD")
     if not found:
         raise UserError("git does not know the commit of the code; name it with --commit")
-    return found + ("-dirty" if git(*here, "status", "--porcelain", "--untracked-files=no") else "")
+    return found + ("-dirty" if changed_code() else "")
 
 
 def device() -> str:
@@ -180,10 +201,8 @@ def device() -> str:
 def machine(jobs: int) -> str:
     """What a record says of the machine."""
     cores, gpu = len(os.sched_getaffinity(0)), device()
-    lines = Path("/proc/cpuinfo").read_text(errors="ignore").splitlines()
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "CPU")
     beside = f", {jobs} trainings at a time" if jobs > 1 else ""
-    return f"{gpu if gpu != 'cpu' else model}, {cores} core{'s' if cores > 1 else ''}{beside}"
+    return f"{gpu if gpu != 'cpu' else processor()}, {cores} core{'s' if cores > 1 else ''}{beside}"
 
 
 if __name__ == "__main__":

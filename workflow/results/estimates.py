@@ -43,7 +43,7 @@ class Speeds:
     def __init__(self, path: Path | None = None) -> None:
         """``path``: a file that keeps them."""
         self.path = path
-        self.known: dict[str, float] = dict(read_json(path)) if path and path.exists() else {}
+        self.known: dict[str, float] = dict(read_json(path, "remove it")) if path and path.exists() else {}
 
     def seconds(self, settings: dict[str, Any]) -> float:
         """Of the training and its evaluation."""

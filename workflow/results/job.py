@@ -9,7 +9,6 @@ import sys
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +17,8 @@ from ruamel.yaml import YAML
 from alexnet.files.shard_index import META
 from alexnet.files.whole import read_json, write_json
 from alexnet.signals import signal_at_parents_end
-from stages.command import yaml
+from alexnet.train.fingerprint import code_fingerprint
+from stages.command import read_yaml
 from stages.paths import CURVES, PARAMS
 from workflow.results.rows import Run
 
@@ -62,7 +62,7 @@ class Job:
     """Images a second, in earlier processes."""
 
     def start(self) -> None:
-        """Set up the folder and begin; what is there of other settings or other data is removed."""
+        """Set up the folder and begin; what is there of other settings, data or code is removed."""
         if self.is_of_another():
             shutil.rmtree(self.folder)
         (self.folder / "data").mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,8 @@ class Job:
             if not (self.folder / "data" / name).is_symlink():
                 (self.folder / "data" / name).symlink_to((self.data / name).resolve())
         YAML().dump(self.settings, self.folder / PARAMS)
-        timing = self._timing()
+        timing = self._timing() | {"code": code_fingerprint()}
+        write_json(self.folder / TIMING, timing)
         self.seconds, self.known_speed = timing.get("seconds", 0.0), timing.get("images_per_second", 0.0)
         self.known_epochs = self.done()
         ranks = self.settings["pipeline"]["ranks"] * self.settings["pipeline"]["replicas"]
@@ -103,6 +104,8 @@ class Job:
     def reason(self) -> str:
         """Why it ended: the signal, or else the last line that it wrote."""
         status = self.process.returncode if self.process else 0
+        if status == 0 and self.steps:
+            return "trained, but not evaluated"
         if status is not None and status < 0:
             return f"ended by {signal.Signals(-status).name}"
         lines = (self.folder / "log.txt").read_text(errors="replace").strip().splitlines()
@@ -121,15 +124,14 @@ class Job:
         return round(images / (self.epochs[0] - self.begun), 1)
 
     def is_of_another(self) -> bool:
-        """Whether the folder has a training of other settings, but for the machine's, or of other data."""
-        path, text = self.folder / PARAMS, StringIO()
-        if not path.exists():
+        """Whether the folder has a training of other settings, but for the machine's, of other data or of other code."""
+        if not (self.folder / PARAMS).exists():
             return False
-        YAML().dump(self.settings, text)
-        before, wanted = yaml(path), yaml(text.getvalue())
         links = [(self.folder / "data" / name, self.data / name) for name in SHARED]
         moved = any(link.is_symlink() and link.resolve() != target.resolve() for link, target in links)
-        return moved or any(before.get(key) != value for key, value in wanted.items() if key != "machine")
+        changed = read_yaml(self.folder / PARAMS) | {"machine": {}} != self.settings | {"machine": {}}
+        code = code_fingerprint()
+        return moved or changed or self._timing().get("code", code) != code
 
     def _poll(self) -> State:
         assert self.process is not None
@@ -146,6 +148,8 @@ class Job:
             return "done"
         self.known_speed = self.speed()
         self.epochs.clear()
+        if self.asked:
+            return "stopped"
         self._next()
         return "running"
 
@@ -171,8 +175,9 @@ class Job:
 
     def _timing(self) -> dict[str, Any]:
         path = self.folder / TIMING
-        return dict(read_json(path)) if path.exists() else {}
+        return dict(read_json(path, "remove it")) if path.exists() else {}
 
     def _note(self, trained: bool) -> None:
         seconds = self.seconds + time.monotonic() - self.begun
-        write_json(self.folder / TIMING, {"trained": trained, "seconds": round(seconds, 1), "images_per_second": self.speed()})
+        known = {"trained": trained, "seconds": round(seconds, 1), "images_per_second": self.speed()}
+        write_json(self.folder / TIMING, self._timing() | known)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from ruamel.yaml import YAML
 
-from alexnet.config.check import check
 from alexnet.config.section import flat
 from alexnet.errors import UserError
 from alexnet.files.shard_index import META
@@ -17,7 +17,7 @@ from alexnet.files.whole import write_bytes
 from alexnet.output import say
 from alexnet.signals import run_to_its_end
 from stages.command import read_yaml
-from stages.paths import PARAMS
+from stages.paths import CURVES, PARAMS
 from workflow.recipe import applied, shipped
 from workflow.results.estimates import Speeds
 from workflow.results.job import Job, State, stage_environment
@@ -27,7 +27,7 @@ from workflow.results.rows import Run
 PAUSE = 0.2
 """Seconds between looks at the jobs."""
 FAREWELL = 60.0
-"""Seconds that trainings have to save when the time is over."""
+"""Seconds that trainings have to save after Ctrl-C or an error."""
 
 
 @dataclass
@@ -49,12 +49,10 @@ class Plan:
     begun: float = field(default_factory=time.monotonic)
 
     def settings(self, run: Run) -> dict[str, Any]:
-        """All of the params.yaml of ``run``. Raises ``UserError`` if they are not valid."""
+        """All of the params.yaml of ``run``. Raises ``UserError`` as ``Run.settings`` does."""
         cores = len(os.sched_getaffinity(0))
         machine = {"machine.workers": self.workers or max(1, -(-cores // self.jobs)), "machine.log_model": False}
-        settings = run.settings(machine | {"pipeline.ranks": 1} | self.more)
-        check(settings)
-        return settings
+        return run.settings(machine | {"pipeline.ranks": 1} | self.more)
 
     def left(self) -> float:
         """Seconds until the time is over."""
@@ -64,9 +62,15 @@ class Plan:
 def prepare(plan: Plan, runs: list[Run], images: str | None) -> None:
     """Bring the images of the folder ``images`` to the sizes that ``runs`` need and ``plan.data`` lacks.
 
-    All seeds have the same validation images, those of the shipped seed. Raises ``UserError`` if what is there was prepared with
-    other settings.
+    All seeds have the same validation images, those of the shipped seed. If another process prepares them, this one waits for it.
+    Raises ``UserError`` if what is there was prepared with other settings.
     """
+    plan.data.mkdir(parents=True, exist_ok=True)
+    with FileLock(plan.data / "lock"):
+        _prepare(plan, runs, images)
+
+
+def _prepare(plan: Plan, runs: list[Run], images: str | None) -> None:
     needed = {settings["preprocess"]["size"]: settings for settings in map(plan.settings, runs)}
     for size, settings in sorted(needed.items()):
         folder = plan.data / str(size)
@@ -114,7 +118,8 @@ def execute(plan: Plan, runs: list[Run], speeds: Speeds) -> list[str]:
                 if seconds > plan.left():
                     lacking.append(f"{name}: not started: about {seconds / 60:.1f} min, and {plan.left() / 60:.1f} are left")
                 else:
-                    say(f"{name}: started, about {seconds / 60:.1f} min")
+                    why = ": other settings, data or code than before, so from the beginning" if job.is_of_another() else ""
+                    say(f"{name}: started, about {seconds / 60:.1f} min{why}")
                     job.start()
                     running.append(job)
             time.sleep(PAUSE)
@@ -158,11 +163,7 @@ def finish(plan: Plan, job: Job, state: State) -> list[str]:
         line = f"{run.name}: {state} ({job.reason()})"
         say(line)
         return [line]
-    facts = {
-        "name": run.name,
-        "row": run.row.id,
-        "seed": run.seed,
-        "schedule": run.schedule,
+    facts = run.facts() | {
         "seconds": round(job.seconds, 1),
         "images_per_second": job.speed(),
         "machine": plan.machine,
@@ -170,7 +171,7 @@ def finish(plan: Plan, job: Job, state: State) -> list[str]:
         "command": command_line(),
     }
     result = result_of(facts, job.folder)
-    write_bytes(plan.out / f"{run.name}.csv", (job.folder / "reports/train.csv").read_bytes())
+    write_bytes(plan.out / f"{run.name}.csv", (job.folder / CURVES).read_bytes())
     result.write(plan.out / f"{run.name}.json")
     job.forget()
     errors = f"{result.center_error:.2%} centre crop, {result.ten_crop_error:.2%} ten crops"

@@ -13,9 +13,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from alexnet.errors import UserError
 from alexnet.files.record import Record
 from alexnet.files.whole import write_text
+from stages import paths
 from workflow.results.rows import FOLDER, Run
 
 TABLE = "records.csv"
@@ -62,12 +65,22 @@ def read_all(folder: Path = FOLDER) -> dict[str, Result]:
     path = folder / TABLE
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        return {row["name"]: Result.model_validate_strings(row) for row in csv.DictReader(file)}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return {row["name"]: Result.model_validate_strings(row) for row in csv.DictReader(file)}
+    except (ValidationError, KeyError, UnicodeDecodeError):
+        raise UserError(f"{path} is damaged; `git checkout HEAD -- {path}` restores it") from None
+
+
+def read_folder(folder: Path) -> dict[str, Result]:
+    """The records in ``folder``, each NAME.json beside its curves NAME.csv, by name."""
+    whole = (path for path in sorted(folder.glob("*.json")) if path.with_suffix(".csv").exists())
+    found = (Result.read(path, "remove it, and run its row again") for path in whole)
+    return {result.name: result for result in found}
 
 
 def without_record(runs: list[Run], known: Mapping[str, "Result"], more: dict[str, Any]) -> list[Run]:
-    """Those with no record of their own schedule, as it stands today with ``more`` settings, nor of the full one."""
+    """Those with no record, of their own schedule or of the full one, with the epochs of today and ``more`` settings."""
     return [run for run in runs if not any(recorded(one, known, more) for one in (run, replace(run, schedule="full")))]
 
 
@@ -82,13 +95,13 @@ def gather(source: Path, folder: Path = FOLDER) -> list[str]:
 
     Raises ``UserError`` if there are none.
     """
-    found = [Result.read(path) for path in sorted(source.glob("*.json")) if path.with_suffix(".csv").exists()]
+    found = read_folder(source)
     if not found:
         raise UserError(f"--gather: {source} has no records")
-    add(found, folder)
-    for result in found:
-        shutil.copy(source / f"{result.name}.csv", folder / f"{result.name}.csv")
-    return [result.name for result in found]
+    for name in found:
+        shutil.copy(source / f"{name}.csv", folder / f"{name}.csv")
+    add(list(found.values()), folder)
+    return list(found)
 
 
 def add(results: list[Result], folder: Path = FOLDER) -> None:
@@ -103,9 +116,9 @@ def add(results: list[Result], folder: Path = FOLDER) -> None:
 
 def result_of(facts: dict[str, Any], root: Path) -> Result:
     """The record of a training whose outs are in ``root``; ``facts``: what those do not say."""
-    card = json.loads((root / "models/alexnet.json").read_text(encoding="utf-8"))
-    metrics = json.loads((root / "reports/metrics.json").read_text(encoding="utf-8"))
-    with (root / "reports/train.csv").open(newline="", encoding="utf-8") as file:
+    card = json.loads((root / paths.CARD).read_text(encoding="utf-8"))
+    metrics = json.loads((root / paths.METRICS).read_text(encoding="utf-8"))
+    with (root / paths.CURVES).open(newline="", encoding="utf-8") as file:
         curve = list(csv.DictReader(file))
     return Result(
         **facts,

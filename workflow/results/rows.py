@@ -2,13 +2,14 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from alexnet.config.check import check
 from alexnet.errors import UserError
+from alexnet.nearest import nearest
 from stages.command import read_yaml
 from workflow.recipe import applied, read, shipped
 
@@ -79,8 +80,17 @@ class Run:
         return {**self.row.settings, **getattr(self.row, self.schedule), "seed": self.seed}
 
     def settings(self, more: dict[str, Any]) -> dict[str, Any]:
-        """All of params.yaml, with ``more`` on top. Raises ``UserError`` if there is no such recipe."""
-        return applied(shipped(), self.row.of_recipes() | self.changes | more)
+        """All of params.yaml, with ``more`` on top. Raises ``UserError`` if there is no such recipe, or they are not valid."""
+        settings = applied(shipped(), self.row.of_recipes() | self.changes | more)
+        try:
+            check(settings)
+        except UserError as error:
+            raise UserError(str(error).replace("params.yaml: ", f"{self.name}: ")) from None
+        return settings
+
+    def facts(self) -> dict[str, Any]:
+        """What its record says of it."""
+        return {"name": self.name, "row": self.row.id, "seed": self.seed, "schedule": self.schedule}
 
 
 def rows(path: Path = FOLDER / "rows.yaml") -> list[Row]:
@@ -94,6 +104,6 @@ def chosen(ids: Collection[str], schedule: Schedule) -> list[Run]:
     known = [row.id for row in found]
     for name in ids:
         if name not in known:
-            near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            near = nearest(name, known, cutoff=0.0)
             raise UserError(f"--rows: there is no row {name}; did you mean {near}? docs/results/rows.yaml has them all")
     return [Run(row, seed, schedule) for row in found if not ids or row.id in ids for seed in row.seeds]

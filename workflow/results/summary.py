@@ -1,7 +1,7 @@
 """What the records say of the claims: figures derived from them, and the tables of docs/results.md."""
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import mean, stdev
 
 from workflow.results.estimates import TRAIN_IMAGES, read_estimates
@@ -23,10 +23,15 @@ def of_row(records: Records, row: Row) -> list[Result]:
     return next((results for results in found if results), [])
 
 
+def curve(result: Result, column: str) -> list[float]:
+    """A column of a training's curves, an entry for each epoch."""
+    with (FOLDER / f"{result.name}.csv").open(newline="", encoding="utf-8") as file:
+        return [float(row[column]) for row in csv.DictReader(file)]
+
+
 def epochs_to(result: Result, error: float, column: str = "train_top1_error") -> float | None:
     """Epochs until ``column`` of the curves is at most ``error``, between two by a straight line; None if it never is."""
-    with (FOLDER / f"{result.name}.csv").open(newline="", encoding="utf-8") as file:
-        errors = [float(row[column]) for row in csv.DictReader(file)]
+    errors = curve(result, column)
     for epoch, now in enumerate(errors, 1):
         if now <= error:
             before = errors[epoch - 2] if epoch > 1 else now
@@ -44,19 +49,12 @@ def figure_1() -> Table:
     """Epochs to 25 % training error of each rate, and the ratio of the fastest ones."""
     records, lines = read_all(), list[Sequence[str]]()
     for row in _of("figure-1"):
-        for result in of_row(records, row)[:1]:
-            reached = epochs_to(result, GOAL)
-            lines.append(
-                (
-                    row.what,
-                    _id(row),
-                    f"{reached:.1f}" if reached else "not reached",
-                    f"{100 * result.train_error:.1f} %",
-                    *_run(result),
-                )
-            )
-        if not of_row(records, row):
-            lines.append((row.what, _id(row), *_missing(row), "–"))
+        if found := of_row(records, row):
+            reached = epochs_to(found[0], GOAL)
+            epochs, at_the_end = f"{reached:.1f}" if reached else "not reached", f"{100 * found[0].train_error:.1f} %"
+            lines.append((row.what, _id(row), epochs, at_the_end, *_run(found[0])))
+        else:
+            lines.append((row.what, _id(row), *_missing(row)))
     relu, tanh = (fastest(records, f"figure-1-{name}") for name in ("relu", "tanh"))
     if relu and tanh and (fast := epochs_to(relu, GOAL)) and (slow := epochs_to(tanh, GOAL)):
         lines.append(("**tanh / ReLU**, each at its fastest rate", "", f"**{slow / fast:.1f}** (the paper: 6)", "", "", "", ""))
@@ -70,7 +68,8 @@ def errors(claim: str) -> Table:
     for row in _of(claim):
         found = of_row(records, row)
         if found:
-            center, ten = (_spread(found, crops) for crops in (_center, _ten))
+            center = _spread([result.center_error for result in found])
+            ten = _spread([result.ten_crop_error for result in found])
             epochs, time, machine = _run(*found)
             if found[0].epochs < row.planned_epochs:
                 epochs = f"{epochs} of {row.planned_epochs}"
@@ -80,7 +79,7 @@ def errors(claim: str) -> Table:
                 time = "; ".join([time, *_estimated(row, "full")])
             lines.append((row.what, _id(row), row.published or "–", center, ten, epochs, time, machine))
         else:
-            lines.append((row.what, _id(row), row.published or "–", *_missing(row), "–"))
+            lines.append((row.what, _id(row), row.published or "–", *_missing(row)))
     return ("Row", "`--rows`", "Published", "Centre crop", "Ten crops", "Epochs", "Time", "Machine"), lines
 
 
@@ -157,10 +156,10 @@ def _quickest(error: float, found: Iterable[Result]) -> str:
     return f"{minutes:.1f} min, `{row}`" if minutes is not None else "not reached"
 
 
-def _missing(row: Row) -> Iterator[str]:
-    """That there is no record, and how long it would take."""
+def _missing(row: Row) -> tuple[str, ...]:
+    """The last five cells of a row without a record: how long it would take."""
     times = [estimate for schedule in SCHEDULES for estimate in _estimated(row, schedule)]
-    yield from ("not run yet", "–", "–", ", ".join(times) or "–")
+    return "not run yet", "–", "–", ", ".join(times) or "–", "–"
 
 
 def _estimated(row: Row, schedule: Schedule) -> list[str]:
@@ -169,23 +168,14 @@ def _estimated(row: Row, schedule: Schedule) -> list[str]:
     return [f"{schedule} about {known[name]:.0f} min"] if name in known else []
 
 
-def _center(result: Result) -> float:
-    return result.center_error
-
-
-def _ten(result: Result) -> float:
-    return result.ten_crop_error
-
-
 def _overfitting(found: list[Result]) -> str:
     """By how much the validation error is above the training error, which crops, noise and dropout make harder."""
     return f"{100 * mean(result.val_error - result.train_error for result in found):.2f} points" if found else "–"
 
 
-def _spread(found: list[Result], figure: Callable[[Result], float]) -> str:
-    """A figure in percent; the mean and the standard deviation if there are several seeds."""
-    values = [100 * figure(result) for result in found]
-    return f"{mean(values):.2f} %" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+def _spread(errors: list[float]) -> str:
+    """In percent; the mean and the standard deviation if there are several."""
+    return f"{100 * mean(errors):.2f} %" + (f" ± {100 * stdev(errors):.2f}" if len(errors) > 1 else "")
 
 
 def _gain(without: list[Result], whole: list[Result]) -> str:
