@@ -150,7 +150,8 @@ def test_a_training_that_was_stopped_needs_the_epochs_that_are_left(tiny: Path, 
         (["--plain", "no", "--again"], "--again does not go with --plain; name another folder with --out"),
         (["--gather", "nowhere"], "--gather: nowhere has no records"),
         (["--rows", "no-lrm"], "--rows: there is no row no-lrm; did you mean no-lrn?"),
-        (["--estimate", "-S", "lr=1"], "--estimate: docs/results has the times of two CPU cores; no GPU, other cores or -S"),
+        (["--estimate", "-S", "lr=1"], "--estimate: docs/results has the times of all rows on two CPU cores; no GPU, "),
+        (["--estimate", "--rows", "no-lrn"], "--estimate: docs/results has the times of all rows on two CPU cores; no GPU, "),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(

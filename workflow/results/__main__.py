@@ -130,11 +130,12 @@ def with_dvc(runs: list[Run], more: dict[str, object], arguments: argparse.Names
 
 def estimate(ids: list[str], more: list[str]) -> int:
     """Write down how long the trainings without a record take on two CPU cores. The exit status."""
-    if device() != "cpu" or len(os.sched_getaffinity(0)) != 2 or more:
-        raise UserError("--estimate: docs/results has the times of two CPU cores; no GPU, other cores or -S")
-    speeds, runs = Speeds(), [run for schedule in SCHEDULES for run in chosen(ids, schedule)]
-    refuse_emulated(runs, {})
-    needed = {run.name: speeds.seconds(run.settings({})) for run in without_record(runs, read_all(), {})}
+    if device() != "cpu" or len(os.sched_getaffinity(0)) != 2 or ids or more:
+        raise UserError("--estimate: docs/results has the times of all rows on two CPU cores; no GPU, other cores, --rows or -S")
+    lacking = without_record([run for schedule in SCHEDULES for run in chosen([], schedule)], read_all(), {})
+    refuse_emulated(lacking, {})
+    speeds = Speeds()
+    needed = {run.name: speeds.seconds(run.settings({})) for run in lacking}
     write_estimates(needed)
     show(needed)
     return 0

@@ -32,9 +32,8 @@ def read_estimates(path: Path = FOLDER / ESTIMATES) -> dict[str, float]:
 
 
 def write_estimates(seconds: dict[str, float], path: Path = FOLDER / ESTIMATES) -> None:
-    """Put estimates into the file, in place of those of the same name."""
-    minutes = read_estimates(path) | {name: round(needed / 60, 1) for name, needed in seconds.items()}
-    write_text(path, "".join(["name,minutes\n", *(f"{name},{minutes[name]}\n" for name in sorted(minutes))]))
+    """Write the file."""
+    write_text(path, "".join(["name,minutes\n", *(f"{name},{seconds[name] / 60:.1f}\n" for name in sorted(seconds))]))
 
 
 class Speeds:
