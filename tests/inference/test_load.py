@@ -34,11 +34,14 @@ def test_an_image_is_the_same_in_every_form(asked: Asked) -> None:
     exif[0x0112] = 6  # stored pixels are to be turned by 270 degrees
     picture.transpose(Image.Transpose.ROTATE_90).save(turned, "PNG", exif=exif)
     forms: list[Any] = [path, str(path), path.read_bytes(), picture, np.asarray(picture), Image.open(turned)]
-    first, *others = model.predict(forms, top=10)
+    first, *others = (model.predict(form, top=10) for form in forms)
     assert len(others) == 5 and all(other == first for other in others)
-    assert sum(guess.probability for guess in first) == pytest.approx(1, rel=1e-5)
-    (alone,) = model.predict(path, top=10)
-    assert [guess.name for guess in alone] == [guess.name for guess in first]
+    (alone,) = first
+    assert sum(guess.probability for guess in alone) == pytest.approx(1, rel=1e-5)
+    for guesses in model.predict(forms, top=10):  # on some processors the last digits depend on the place in the batch
+        assert [guess.name for guess in guesses] == [guess.name for guess in alone]
+        expected = [guess.probability for guess in alone]
+        assert [guess.probability for guess in guesses] == pytest.approx(expected, rel=1e-5)
 
 
 def test_what_is_no_image_is_refused_by_name(asked: Asked, tmp_path: Path) -> None:
