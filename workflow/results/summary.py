@@ -71,11 +71,12 @@ def errors(claim: str) -> Table:
             center = _spread([result.center_error for result in found])
             ten = _spread([result.ten_crop_error for result in found])
             epochs, time, machine = _run(*found)
-            if found[0].epochs < row.planned_epochs:
+            fewer_epochs, fewer_images = found[0].epochs < row.planned_epochs, found[0].images < TRAIN_IMAGES
+            if fewer_epochs:
                 epochs = f"{epochs} of {row.planned_epochs}"
-            if found[0].images < TRAIN_IMAGES:
+            if fewer_images:
                 epochs = f"{epochs}, {found[0].images:,} images"
-            if found[0].schedule == "short":
+            if found[0].schedule == "short" and (fewer_epochs or fewer_images):
                 time = "; ".join([time, *_estimated(row, "full")])
             lines.append((row.what, _id(row), row.published or "–", center, ten, epochs, time, machine))
         else:
