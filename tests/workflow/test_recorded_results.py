@@ -283,8 +283,9 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
         result("pytorch-t4-short", [0.5, 0.5, 0.5, 0.5, 0.5], tmp_path, row="pytorch-t4", schedule="short", images=900),
         result("paper-18-short", [0.5, 0.5, 0.5, 0.5, 0.5], tmp_path, row="paper-18", schedule="short"),
+        result("cifar10-32-long-short", 40 * [0.3], tmp_path, row="cifar10-32-long", schedule="short"),
     ]
-    write_estimates({"pytorch-t4": 88 * 60.0}, tmp_path / "estimates.csv")
+    write_estimates({"pytorch-t4": 88 * 60.0, "cifar10-32-long": 40 * 60.0}, tmp_path / "estimates.csv")
     monkeypatch.setattr(summary, "read_estimates", lambda: read_estimates(tmp_path / "estimates.csv"))
     add(found, tmp_path)
     monkeypatch.setattr(summary, "FOLDER", tmp_path)
@@ -360,6 +361,7 @@ def test_the_tables_have_what_the_records_say_and_name_what_was_not_run(records:
     assert "not run yet" in tables["results-footnote"]["with local response normalisation"]
     assert tables["results-re-implementations"]["PyTorch, T4"][4:6] == ("5 of 90, 900 images", "1.5 min; full about 88 min")
     assert tables["results-re-implementations"]["the paper's training, 18 epochs"][4:6] == ("5 of 18", "1.5 min")
+    assert [cells[4:6] for cells in tables["results-modern"].values()] == [("40", "1.5 min")]  # as many as the full schedule
     assert tables["results-times"]["26 %"][1].startswith(f"{2.7 * 45_000 / 1500 / 60:.1f} min, `figure-1-relu-0.001`")
     assert tables["results-times"]["11 %"][1] == "not reached"
 
