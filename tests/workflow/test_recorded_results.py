@@ -235,6 +235,7 @@ def test_an_estimate_grows_with_the_epochs_and_is_kept_for_its_kind(tmp_path: Pa
     speeds = Speeds(tmp_path / "speeds.json")
     speeds.note(settings, 500.0)
     again = Speeds(tmp_path / "speeds.json")
+    assert again.seconds(settings | {"epochs": 0}) == pytest.approx(25 + 100_000 / 3 / 500)
     longer = again.seconds(settings | {"epochs": settings["epochs"] + 10}) - again.seconds(settings)
     assert longer == pytest.approx(10 * 45_000 / 500, rel=0.1)
 
