@@ -91,7 +91,7 @@ class BatchLoader:
         """
         with (
             ThreadPoolExecutor(self.threads, "decode", _run_single_threaded) as decoders,
-            ThreadPoolExecutor(1, "batch") as assembler,
+            ThreadPoolExecutor(1, "batch", _run_single_threaded) as assembler,
         ):
             pending: deque[Future[Batch]] = deque()
             whole = False
