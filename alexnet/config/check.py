@@ -1,6 +1,5 @@
 """All of params.yaml at once: unknown settings rejected by name, values checked against each other."""
 
-from difflib import get_close_matches
 from typing import Any, Self
 
 from pydantic import BaseModel, model_validator
@@ -13,6 +12,7 @@ from alexnet.config.sources import SOURCES
 from alexnet.config.training import ANY_STAGES_PER_RANK, ONE_STAGE_PER_RANK, Training
 from alexnet.errors import UserError
 from alexnet.names import brief
+from alexnet.nearest import nearest
 
 MOVED = {
     "pca.workers": "machine.workers",
@@ -80,7 +80,7 @@ class Settings(Training):
         for setting in ("freeze", "bias_ones", "lr_mult", "decay_mult"):
             for name in getattr(self, setting) or ():
                 if name not in layers:
-                    near = get_close_matches(name, layers, n=1, cutoff=0.0)[0]
+                    near = nearest(name, layers, cutoff=0.0)
                     raise ValueError(f"{setting}: {self.model} has no layer {name} with weights; did you mean {near}?")
         if self.freeze and self.init_from is None:
             raise ValueError(f"freeze: {list(self.freeze)} is not valid without init_from: set that, or freeze: []")
@@ -157,7 +157,7 @@ def _unknown(mapping: dict[Any, Any], section: type[BaseModel], prefix: str) -> 
         if name in MOVED:
             lines.append(f"params.yaml: {name} has moved; set {MOVED[name]} instead")
         elif field is None:
-            near = get_close_matches(str(key)[:100], section.model_fields, n=1, cutoff=0.0)[0]
+            near = nearest(str(key)[:100], section.model_fields, cutoff=0.0)
             lines.append(f"params.yaml: unknown setting {brief(name)}; did you mean {prefix}{near}?")
         elif isinstance(value, dict) and isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             lines += _unknown(value, field.annotation, f"{name}.")

@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from alexnet.disk import require_free_space
 from alexnet.errors import UserError
 from alexnet.files.whole import whole_file
 from alexnet.names import printable
+from alexnet.nearest import nearest
 from alexnet.sources.fetch import Archive, fetch
 from alexnet.sources.listing import Request, SourceListing
 from alexnet.sources.manifest import Row
@@ -138,8 +138,7 @@ def spec_of(name: str) -> DataSet:
         return SETS[name]
     if name in ELSEWHERE:
         raise UserError(f"data.name: {name} is not read from torchvision: {ELSEWHERE[name]}")
-    by_lower = {known.lower(): known for known in SETS}
-    near = by_lower[get_close_matches(name.lower(), by_lower, n=1, cutoff=0.0)[0]]
+    near = nearest(name, SETS, cutoff=0.0)
     if name in torchvision.datasets.__all__:
         raise UserError(
             f"data.name: {name} is not one of torchvision's data sets for classification that can be read here "

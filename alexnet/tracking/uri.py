@@ -3,12 +3,13 @@
 import os
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Self
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
+
+from alexnet.nearest import nearest
 
 SQLITE = ("sqlite", "sqlite+pysqlite")
 SERVERS_OF_TABLES = ("postgresql", "mysql", "mssql")
@@ -73,9 +74,9 @@ def _fault(uri: str) -> str:
         return f"it names no file; set MLFLOW_TRACKING_URI=sqlite:///{file}"
     known = [*SERVERS, "file", "sqlite", *SERVERS_OF_TABLES, *(plugin.name for plugin in entry_points(group=PLUGINS))]
     if scheme and scheme.partition("+")[0] not in known:
-        near = get_close_matches(scheme, known, n=1)
+        near = nearest(scheme, known)
         return f"MLflow knows no {scheme}: addresses; " + (
-            f"did you mean {near[0]}:?" if near else "set MLFLOW_TRACKING_URI to http://HOST:PORT or sqlite:///FILE"
+            f"did you mean {near}:?" if near else "set MLFLOW_TRACKING_URI to http://HOST:PORT or sqlite:///FILE"
         )
     return ""
 

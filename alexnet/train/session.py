@@ -84,9 +84,11 @@ class Session:
             how = f"one process for all stages, as there is one GPU for {needed} ranks"
         if pipeline.replicas > 1:
             how = f"{pipeline.replicas} replicas, each of {how}" if ranks.count > 1 else f"{pipeline.replicas} replicas, {how}"
+        if pipeline.microbatches > 1:
+            how = f"{how}, {pipeline.microbatches} microbatches"
         return (
             f"{self.settings.model} with {len(self.meta.classes)} classes on {self.lineage.images['train']} images: {how}, "
-            f"{pipeline.microbatches} microbatches, {self.settings.precision}, {ranks.device.type}"
+            f"{self.settings.precision}, {ranks.device.type}"
         )
 
     def checkpoint(self, root: Path) -> Checkpoint:

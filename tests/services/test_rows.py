@@ -84,4 +84,4 @@ def test_rows_run_as_experiments_and_their_records_say_what_dvc_and_mlflow_say(t
         assert (record.epochs, record.images, record.schedule) == (2, 20, "short")
         assert record.command == f"python -m workflow.results --rows {record.row} --short {shlex.join(given)}"
         assert f"\n{record.epochs}," in (tmp_path / f"docs/results/{name}.csv").read_text()
-    assert execute(tmp_path, *command).startswith("0 trainings without a record")
+    assert execute(tmp_path, *command).startswith("trainings without a record: 0,")

@@ -87,15 +87,15 @@ def test_rows_with_a_record_of_as_many_epochs_run_only_if_again_is_asked_for(
 
     monkeypatch.setattr("workflow.results.__main__.read_all", lambda: read_all(records))
     monkeypatch.setattr("workflow.results.estimates.measured_apart", lambda settings: 1000.0)
-    assert said().startswith("1 trainings without a record")  # of 20 epochs, and there is one of 3
-    assert said("-S", "epochs=3").startswith("0 trainings without a record")
-    assert said("-S", "epochs=3", "--again").startswith("1 trainings without a record")
+    assert said().startswith("trainings without a record: 1,")  # of 20 epochs, and there is one of 3
+    assert said("-S", "epochs=3").startswith("trainings without a record: 0,")
+    assert said("-S", "epochs=3", "--again").startswith("trainings without a record: 1,")
     read_all(records)["figure-1-relu-0.001"].write(records / "figure-1-relu-0.001.json")
     plain = ["--plain", str(records), "--out", str(records), "--commit", "abc"]
-    assert said(*plain).startswith("1 trainings without a record")
-    assert said(*plain, "-S", "epochs=3").startswith("0 trainings without a record")
+    assert said(*plain).startswith("trainings without a record: 1,")
+    assert said(*plain, "-S", "epochs=3").startswith("trainings without a record: 0,")
     (records / "figure-1-relu-0.001.csv").unlink()
-    assert said(*plain, "-S", "epochs=3").startswith("1 trainings without a record")
+    assert said(*plain, "-S", "epochs=3").startswith("trainings without a record: 1,")
 
 
 def test_a_damaged_record_is_named_with_what_to_do(tmp_path: Path, records: Path) -> None:

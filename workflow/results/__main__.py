@@ -80,7 +80,7 @@ def command(arguments: argparse.Namespace) -> int:
     """The exit status."""
     if arguments.gather:
         names = gather(arguments.gather)
-        say(f"{len(names)} records: {', '.join(names)}; `python -m docs.tables` and `python -m docs.figures` show them")
+        say(f"records taken: {', '.join(names)}; `python -m docs.tables` and `python -m docs.figures` show them")
         return 0
     schedule: Schedule = arguments.schedule or ("full" if device() != "cpu" else "short")
     ids = [name.strip() for name in arguments.rows.split(",") if name.strip()]
@@ -145,7 +145,7 @@ def show(seconds: dict[str, float]) -> None:
     """Print what has no record, and how long each takes."""
     for name, needed in seconds.items():
         say(f"{name:<28} {needed / 60:8.1f} min")
-    say(f"{len(seconds)} trainings without a record, about {sum(seconds.values()) / 60:.0f} min one after the other")
+    say(f"trainings without a record: {len(seconds)}, about {sum(seconds.values()) / 60:.0f} min one after the other")
 
 
 def farewell(lacking: list[str], after: str) -> int:
