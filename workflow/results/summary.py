@@ -85,20 +85,18 @@ def errors(claim: str) -> Table:
 
 
 def ablations() -> Table:
-    """What the error of ten crops gains from each feature, by its ablation, and from ten crops; and how far each net overfits."""
+    """By how much the ten crops' error grows without each feature, and the error with the centre crop alone."""
     records = read_all()
     base, *others = _of("ablations")
     whole = of_row(records, base)
-    lines: list[Sequence[str]] = [("nothing", "–", "–", _overfitting(whole))]
+    lines = list[Sequence[str]]()
     for row in others:
         without = of_row(records, row)
         gain = _gain(without, whole) if without and whole else "not run yet"
-        lines.append((row.what, row.published or "–", gain, _overfitting(without)))
-    crops = (
-        f"{100 * mean(result.center_error - result.ten_crop_error for result in whole):+.2f} points" if whole else "not run yet"
-    )
-    lines.append(("the centre crop alone", "1.5 points", crops, "–"))
-    return ("Without it", "The error grows in the paper by", "Here by", "Validation less training error"), lines
+        lines.append((row.what, row.published or "–", gain))
+    crops = f"{_signed(mean(result.center_error - result.ten_crop_error for result in whole))} points" if whole else "not run yet"
+    lines.append(("the centre crop alone", "1.5 points", crops))
+    return ("What is changed", "Increase in error: the paper", "here"), lines
 
 
 def times() -> Table:
@@ -154,7 +152,7 @@ def _quickest(error: float, found: Iterable[Result]) -> str:
         if result.images_per_second and (epochs := epochs_to(result, error, "val_top1_error")) is not None
     ]
     minutes, row = min(reached, default=(None, ""))
-    return f"{minutes:.1f} min, `{row}`" if minutes is not None else "not reached"
+    return f"{minutes:.1f} min, `{row}`" if minutes is not None else "–"
 
 
 def _missing(row: Row) -> tuple[str, ...]:
@@ -165,13 +163,8 @@ def _missing(row: Row) -> tuple[str, ...]:
 
 def _estimated(row: Row, schedule: Schedule) -> list[str]:
     """How long a training of the row takes on two CPU cores, if that is known."""
-    known, name = read_estimates(), Run(row, row.seeds[0], schedule).name
-    return [f"{schedule} about {known[name]:.0f} min"] if name in known else []
-
-
-def _overfitting(found: list[Result]) -> str:
-    """By how much the validation error is above the training error, which crops, noise and dropout make harder."""
-    return f"{100 * mean(result.val_error - result.train_error for result in found):.2f} points" if found else "–"
+    known, run = read_estimates(), Run(row, row.seeds[0], schedule)
+    return [f"{schedule}, {run.settings({})['epochs']} epochs, about {known[run.name]:.0f} min"] if run.name in known else []
 
 
 def _spread(errors: list[float]) -> str:
@@ -181,9 +174,14 @@ def _spread(errors: list[float]) -> str:
 
 def _gain(without: list[Result], whole: list[Result]) -> str:
     """By how much the ten crops' error is larger without a feature: the means' difference, and its standard error."""
-    one, other = ([100 * result.ten_crop_error for result in found] for found in (without, whole))
-    difference = f"{mean(one) - mean(other):+.2f}"
+    one, other = ([result.ten_crop_error for result in found] for found in (without, whole))
+    difference = _signed(mean(one) - mean(other))
     if min(len(one), len(other)) < 2:
         return f"{difference} points"
     error = (stdev(one) ** 2 / len(one) + stdev(other) ** 2 / len(other)) ** 0.5
-    return f"{difference} ± {error:.2f} points"
+    return f"{difference} ± {100 * error:.2f} points"
+
+
+def _signed(difference: float) -> str:
+    """In percentage points."""
+    return f"{100 * difference:+.2f}".replace("-", "−")
