@@ -1,13 +1,14 @@
 """The ranks of a pipeline as processes that stay up and do, all at once, what they are asked."""
 
 import os
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
+
+from torch.distributed import TCPStore
 
 from alexnet.launcher import LAUNCHER
 from alexnet.models.numerics import prepare_process
@@ -20,14 +21,13 @@ class RankProcesses:
     def __init__(self, count: int, threads: int) -> None:
         """``threads``: of each rank."""
         context = get_context("spawn")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        self._store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
         self.wires, self.processes = [], []
         for rank in range(count):
             wire, theirs = context.Pipe()
             self.wires.append(wire)
-            self.processes.append(context.Process(target=_serve, args=(theirs, rank, count, port, threads), daemon=True))
+            arguments = (theirs, rank, count, self._store.port, threads)
+            self.processes.append(context.Process(target=_serve, args=arguments, daemon=True))
             self.processes[-1].start()
             theirs.close()
 
@@ -52,6 +52,7 @@ class RankProcesses:
 
 def _serve(wire: Connection, rank: int, count: int, port: int, threads: int) -> None:
     place = {LAUNCHER: os.getppid(), "RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    place |= {"TORCHELASTIC_USE_AGENT_STORE": True}  # the store is there already, as torchrun's is
     os.environ |= {name: str(value) for name, value in place.items()}
     prepare_process(threads)
     with join(count, patience=10) as ranks, suppress(KeyboardInterrupt, EOFError):

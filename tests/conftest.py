@@ -23,9 +23,20 @@ LONGEST = ("test_workflow.py", "test_recipe.py", "test_odd_names.py")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The tests of GPUs run alone, with ``-m gpu``; the others see none, wherever they run."""
+    """The tests of GPUs run alone, with ``-m gpu``; the others see none, wherever they run.
+
+    What starts the tests changes none: a make with -j, one of git's hooks, a proxy, or commits that are to be signed.
+    """
     if config.option.markexpr != "gpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    for name in [*os.environ]:
+        if name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE") or name.startswith("MAKE"):
+            del os.environ[name]
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
+    given = int(os.environ.get("GIT_CONFIG_COUNT", 0))
+    unsigned = {"COUNT": str(given + 1), f"KEY_{given}": "commit.gpgsign", f"VALUE_{given}": "false"}
+    os.environ |= {f"GIT_CONFIG_{name}": value for name, value in unsigned.items()}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -8,8 +8,6 @@ from helpers.staged import params_text
 
 
 def test_the_tests_read_the_staged_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):  # as a hook of git's own sets them
-        monkeypatch.delenv(variable, raising=False)
     file = tmp_path / "params.yaml"
     file.write_text("lr: 0.1\n")
     assert params_text.__wrapped__(tmp_path) == "lr: 0.1\n"  # no repository

@@ -33,7 +33,7 @@ def _address(text: str) -> str:
 
 def join(address: str, wait: float) -> int:
     """Train with the first node. Raises ``UserError``."""
-    quiet_torch()
+    quiet_torch("FATAL")
     node = nodes.another(address, wait)
     processes = f"{node.plan.processes} process{'es' if node.plan.processes > 1 else ''}"
     print(f"{node.name}, with {processes}, by the settings of {address}", file=sys.stderr)

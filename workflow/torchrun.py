@@ -68,19 +68,20 @@ def said_in_one_line(command: Callable[[], int]) -> int:
 def _main(arguments: list[str]) -> int:
     machine = Machine.read(checked_params()["machine"]) if paths.PARAMS.exists() else None
     if machine is None or machine.nodes == 1:
+        quiet_torch("ERROR")  # it warns, for example, of a kernel without IPv6
         return run_ranks([*ONE_MACHINE, *arguments])
     processes = arguments.index(PROCESSES) + 1
     here, surplus = divmod(int(arguments[processes]), machine.nodes)
     if surplus:
         raise UserError(f"{PROCESSES} {arguments[processes]} is not a multiple of machine.nodes: {machine.nodes}")
     arguments[processes] = str(here)
-    quiet_torch()
+    quiet_torch("FATAL")  # which leaves out where its code was when another node is not there
     return run_node(first(machine, here), arguments)
 
 
-def quiet_torch() -> None:
-    """Have torch not print where its code was when another node is not there; call it before torch is imported."""
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
+def quiet_torch(level: str) -> None:
+    """Have torch's C++ code print nothing below ``level``; call it before torch is imported."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", level)
 
 
 def run_node(node: Node, arguments: list[str]) -> int:

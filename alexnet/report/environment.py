@@ -22,7 +22,7 @@ def environment() -> Environment:
     )
     made.filters |= {
         "percent": lambda fraction: f"{100 * fraction:.1f}\u00a0%",
-        "grouped": lambda number: f"{number:,}".replace(",", "\u202f"),
+        "grouped": lambda number: f"{number:,}",
         "short": lambda number: f"{number:.3g}",
         "compact": compact,
         "signed": lambda number: f"{number:+.2f}".replace("-", "−"),

@@ -51,7 +51,7 @@ def clone(folder: Path, params: dict[str, Any]) -> Path:
             shutil.copy2(ROOT / name, folder / name)
     YAML().dump(params, folder / "params.yaml")
     execute(folder, "git", "init", "-q")
-    for key, value in (("user.name", "test"), ("user.email", "test@localhost")):
+    for key, value in (("user.name", "test"), ("user.email", "test@localhost"), ("commit.gpgsign", "false")):
         execute(folder, "git", "config", key, value)
     execute(folder, "git", "add", "-A")
     execute(folder, "git", "commit", "-qm", "start")

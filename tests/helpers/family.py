@@ -6,8 +6,8 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 from helpers.stage_process import start, wait_for
 
-PATIENCE = 0.1
-"""Minutes."""
+PATIENCE = 0.25
+"""Minutes, in which a rank of a loaded machine is also ready where the other is."""
 SLOW_END = 60
 """Seconds that a process of a loaded machine may take to end: the lead may be loading MLflow."""
 

@@ -115,7 +115,7 @@ class Team:
         """Clone the repository for another person, who has the keys."""
         execute(self.folder, "git", "clone", "-q", str(self.hub), name)
         clone = self.folder / name
-        for key, value in (("user.name", name), ("user.email", f"{name}@localhost")):
+        for key, value in (("user.name", name), ("user.email", f"{name}@localhost"), ("commit.gpgsign", "false")):
             execute(clone, "git", "config", key, value)
         (clone / ".venv").symlink_to(sys.prefix)
         self.page.run(clone, "dvc remote modify --local")

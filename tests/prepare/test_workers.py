@@ -148,7 +148,8 @@ def print_squares() -> None:
 
 def limited(mebibytes: int, function: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Call a function of this module in a process under a hard limit of memory."""
-    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/tests"} | variables
+    fixed = {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/tests", "OPENBLAS_NUM_THREADS": "1"}  # numpy reserves memory for each core
+    environment = os.environ | fixed | variables
     command = [sys.executable, "-c", LIMITED, str(mebibytes), function]
     return subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
 

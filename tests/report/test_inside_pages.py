@@ -44,7 +44,7 @@ def test_a_run_without_mistakes_has_no_such_section(tmp_path: Path) -> None:
     write_run(tmp_path)
     write_json(tmp_path / "data/evaluation/mistakes.json", [])
     page, readme = report(tmp_path)
-    assert "Surest mistakes" not in page.text and "Surest mistakes" not in readme
+    assert "Most confident mistakes" not in page.text and "Most confident mistakes" not in readme
 
 
 def test_nearest_images_stand_in_order_and_say_whose_class_they_are(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_what_shakes_the_training_is_named_and_nothing_else(tmp_path: Path, draw
     still: dict[str, Any] = {"dropout": "off", "crop_size": 32, "crop_padding": 0, "color_noise": 0.0}
     for text in texts(tmp_path, drawn, "alexnet-32", **still):
         assert "while the weights change. Blue" in text
-        assert "handicap" not in text
+        assert "is measured with" not in text
 
 
 def test_mean_and_scale_are_reported_as_they_are_subtracted_and_divided(tmp_path: Path) -> None:
@@ -172,9 +172,9 @@ def test_mean_and_scale_are_reported_as_they_are_subtracted_and_divided(tmp_path
 @pytest.mark.parametrize(
     ("changes", "said", "views"),
     [
-        ({"crop_size": 28, "crop_padding": 0}, "The data has no mirror images, so the crops are five", "Five"),
+        ({"crop_size": 28, "crop_padding": 0}, "may not keep its class, so there are five crops", "Five"),
         ({"crop_size": 28, "crop_padding": 0, "flip": True}, "Ten crops are the four corners, the centre", "Ten"),
-        ({"crop_size": 28, "crop_padding": 0, "flip": False}, "Reflections are switched off, so the crops are five", "Five"),
+        ({"crop_size": 28, "crop_padding": 0, "flip": False}, "Reflections are switched off, so there are five crops", "Five"),
         ({"crop_size": 32, "crop_padding": 4}, "corner crops reach into the 4 pixels of padding around each image", "Five"),
         ({"crop_size": 32, "crop_padding": 0}, "all five crops, without reflections, are the same as the centre crop", "Five"),
         ({"crop_size": 32, "crop_padding": 0, "flip": True}, "the image and its mirror image, five times each", "Ten"),

@@ -544,6 +544,7 @@ def test_without_a_network_the_stage_says_in_one_line_which_file_to_put_where(tm
     params["data"].update({"source": "torchvision", "name": "Flowers102"})
     yaml.dump(params, tmp_path / "params.yaml")
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    nowhere |= {"no_proxy": "", "NO_PROXY": ""}
     environment = os.environ | nowhere | {"PYTHONPATH": str(ROOT), "DVC_ROOT": str(tmp_path)}
     command = [sys.executable, "-m", "stages.download"]
     stopped = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

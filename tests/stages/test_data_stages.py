@@ -121,8 +121,10 @@ def test_a_source_without_network_says_what_to_do_by_hand(main: Path) -> None:
 
 @pytest.mark.parametrize("wait", [0.0, 0.03, 0.06, 0.3])
 def test_ctrl_c_ends_a_stage_in_one_word_and_leaves_no_process(main: Path, wait: float) -> None:
-    # What decodes is a server and its children: not there yet, loading, at work.
+    # What decodes is a server and its children: not there yet, loading, at work on an image that never comes.
     run("download", main)
+    (main / "images/train/class1/7.png").unlink()
+    os.mkfifo(main / "images/train/class1/7.png")
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     stage = subprocess.Popen(
         [sys.executable, "-m", "stages.preprocess"],

@@ -67,7 +67,8 @@ def torchrun(
     """Two ranks that exchange a number, as ``dvc.yaml`` starts them, by the command ``before`` if there is one."""
     (folder / "ranks.py").write_text(program)
     command = [*before, sys.executable, "-m", "workflow.torchrun", "--nproc-per-node", processes, "ranks.py"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
+    fixed = {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}  # numpy reserves memory for each core, and some tests limit it
+    environment = os.environ | fixed | variables
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=250)
 
 

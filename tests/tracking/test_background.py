@@ -19,10 +19,21 @@ from alexnet.tracking.client import Store
 
 TRAINING = """
 import signal, sys, time
+from contextlib import contextmanager
 from pathlib import Path
+from alexnet.tracking import background
 from alexnet.tracking.background import BackgroundRun
 from alexnet.tracking.client import Store
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+held_back = background.signals_held_back
+
+@contextmanager
+def told():
+    with held_back() as signals:
+        print("ending", flush=True)
+        yield signals
+
+background.signals_held_back = told
 with BackgroundRun(Store(Path(sys.argv[1])), "training", resume={"name": sys.argv[2]}) as run:
     run.metrics({"step_loss": 2.0}, 1)
     while run._run is None:  # on a slow machine the end is too short to load MLflow in
@@ -131,6 +142,12 @@ def training(store: Store, name: str) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
+def ends(process: subprocess.Popen[str]) -> None:
+    """Wait until the run is about to be ended, with the signals held back."""
+    assert process.stdout
+    assert process.stdout.readline() == "ending\n"
+
+
 def how_it_ended(store: Store, name: str) -> tuple[str, set[int]]:
     """The status of a training and the steps that it has sent."""
     (stored,) = store.runs({"name": name})
@@ -149,7 +166,7 @@ def test_a_second_signal_cuts_no_killed_run_off(store: Store, second: signal.Sig
     with training(store, second.name) as process:
         with locked(store):
             process.send_signal(signal.SIGINT)
-            time.sleep(0.2)
+            ends(process)
             process.send_signal(second)
             time.sleep(0.3)
         assert process.wait(120) == -signal.SIGINT
@@ -160,7 +177,7 @@ def test_a_signal_while_the_last_is_sent_comes_after_it(store: Store) -> None:
     with training(store, "done") as process:
         with locked(store):
             print(file=process.stdin, flush=True)
-            time.sleep(0.2)
+            ends(process)
             process.send_signal(signal.SIGINT)
             time.sleep(0.3)
         assert process.wait(120) == -signal.SIGINT
@@ -193,7 +210,12 @@ def test_what_fails_at_the_end_is_tried_until_it_works(store: Store, tmp_path: P
     in_the_way.parent.mkdir(exist_ok=True)
     in_the_way.touch()
     run.artifacts(tmp_path / "model.bin", "models")
-    threading.Timer(2, in_the_way.unlink).start()
+
+    def remove_it() -> None:
+        until(lambda: run._warned)
+        in_the_way.unlink()
+
+    threading.Thread(target=remove_it).start()
     run.end(patience=120)
     (stored,) = store.runs({"name": "late"})
     assert (stored.status, stored.files("models")) == ("FINISHED", {"models/model.bin"})

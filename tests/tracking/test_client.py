@@ -55,8 +55,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def test_eight_experiments_at_once_on_a_new_store_leave_eight_whole_runs(store: Store) -> None:
-    runs = store.runs({})
-    assert len(runs) == 8
+    assert sum("experiment" in stored.found_tags for stored in store.runs({})) == 8
     for number in range(8):
         (stored,) = store.runs({"experiment": str(number)})
         run = stored._client.get_run(stored._id)

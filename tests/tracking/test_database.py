@@ -15,16 +15,25 @@ from alexnet.tracking.client import Store
 
 KILLED = """
 import os, signal, sys, time
+from contextlib import suppress
 from pathlib import Path
 import mlflow.store.tracking.sqlalchemy_store
 from alexnet.tracking.client import Store
 
 root = Path(sys.argv[1])
+
+def written():
+    total = 0
+    for file in root.glob("mlflow.db*"):
+        with suppress(FileNotFoundError):  # the child removes what the one before left
+            total += file.stat().st_size if "journal" not in file.name else 0
+    return total
+
 for size in map(int, sys.argv[2:]):
     if not (child := os.fork()):
         Store(root).connect()
         os._exit(0)
-    while sum(file.stat().st_size for file in root.glob("mlflow.db*") if "journal" not in file.name) < size:
+    while written() < size:
         time.sleep(0.001)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)

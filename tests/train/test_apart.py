@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.mlflow_server import free_port
 from helpers.stopped import Result, recipe, train, undisturbed
 from helpers.waiting import until
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
@@ -60,7 +59,7 @@ def hears(ranks: Ranks, folders: list[Path], settings: dict[str, Any], port: int
 
 @pytest.fixture(scope="module")
 def store() -> TCPStore:
-    return TCPStore("127.0.0.1", free_port(), is_master=True, wait_for_workers=False)
+    return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 
 
 @pytest.mark.parametrize("common", [False, True])

@@ -34,14 +34,14 @@ def shallow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (first / "params.yaml").write_text(params_text())
     (first / "dvc.yaml").write_text(STAGE)
     sh(first, "git", "init", "-q")
-    for key, value in (("user.name", "test"), ("user.email", "test@localhost")):
+    for key, value in (("user.name", "test"), ("user.email", "test@localhost"), ("commit.gpgsign", "false")):
         sh(first, "git", "config", key, value)
     sh(first, "dvc", "init", "-q")
     sh(first, "git", "add", "-A")
     sh(first, "git", "commit", "-qm", "start")
     sh(first, "git", "commit", "-qm", "second", "--allow-empty")
     sh(first.parent, "git", "clone", "-q", "--depth", "1", first.as_uri(), str(folder))
-    for key, value in (("user.name", "test"), ("user.email", "test@localhost")):
+    for key, value in (("user.name", "test"), ("user.email", "test@localhost"), ("commit.gpgsign", "false")):
         sh(folder, "git", "config", key, value)
     return folder
 

@@ -84,6 +84,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sh(folder, "git", "init", "-q")
     sh(folder, "git", "config", "user.name", "somebody")
     sh(folder, "git", "config", "user.email", "somebody@localhost")
+    sh(folder, "git", "config", "commit.gpgsign", "false")
     sh(folder, "dvc", "init", "-q")
     sh(folder, "dvc", "repro", "-q")
     sh(folder, "git", "add", "-A")
