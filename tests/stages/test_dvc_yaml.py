@@ -36,6 +36,7 @@ WITHOUT_A_TRACE = {
     "alexnet.signals": "decides when a stage ends, if it is stopped",
     "alexnet.launcher": "says which rank a process is; the numbers do not depend on the ranks",
     "alexnet.names": "makes names fit for messages",
+    "alexnet.nearest": "names what was meant in an error, which ends a stage",
     "stages.paths": "says where the outs are: DVC misses those that are elsewhere",
     "stages.command": "checks params.yaml and prints errors",
     "stages.provenance": "names the runs of MLflow",
