@@ -116,7 +116,7 @@ def test_two_processes_do_not_train_in_one_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "results").mkdir()
-    monkeypatch.setattr(sys, "argv", ["results", "--plain", str(tmp_path), "--rows", "conv-local", "--commit", "abc"])
+    monkeypatch.setattr(sys, "argv", ["results", "--plain", str(tmp_path), "--rows", "figure-1-relu-0.001", "--commit", "abc"])
     with FileLock(tmp_path / "results/lock"), pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2
