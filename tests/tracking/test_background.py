@@ -28,12 +28,12 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 held_back = background.signals_held_back
 
 @contextmanager
-def told():
+def announced():
     with held_back() as signals:
         print("ending", flush=True)
         yield signals
 
-background.signals_held_back = told
+background.signals_held_back = announced
 with BackgroundRun(Store(Path(sys.argv[1])), "training", resume={"name": sys.argv[2]}) as run:
     run.metrics({"step_loss": 2.0}, 1)
     while run._run is None:  # on a slow machine the end is too short to load MLflow in
