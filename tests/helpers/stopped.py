@@ -56,6 +56,7 @@ def train(ranks: Ranks, settings: dict[str, Any], folder: Path, root: Path, stop
         history += training.trainer.fit(observer, checkpoint)
         checkpoint.finish(MODEL)
         assert observer.epochs == history  # those before the stop are reported again
+    ranks.wait_for_sends()  # which would be lost with `ranks`
     return history, hashes(training.engine.parameters()), observer.done
 
 
