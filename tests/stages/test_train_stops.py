@@ -23,7 +23,7 @@ def _untracked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 WAITS = """
-import time
+import sys, time
 from alexnet.train.stopping import FINISH, Stopping
 from stages.command import run
 from stages.train import Params, main
@@ -32,6 +32,8 @@ step = Stopping.step
 
 def with_steps_left(self, epoch, left):
     until = time.monotonic() + 60
+    if (epoch, left) == (2, 5):
+        print("five steps left", file=sys.stderr, flush=True)
     while (epoch, left) == (2, 5) and not (self.folder / FINISH).exists() and time.monotonic() < until:
         time.sleep(0.01)
     step(self, epoch, left)
@@ -39,13 +41,13 @@ def with_steps_left(self, epoch, left):
 Stopping.step = with_steps_left
 run(main, Params)
 """
-"""The stage, in whose second epoch Ctrl-C comes before the last five steps."""
+"""The stage, whose second epoch waits for Ctrl-C before its last five steps."""
 
 
-def stopped(folder: Path, number: int, arguments: list[str] = TWO, **changes: Any) -> tuple[int, str]:
-    """Two ranks whose torchrun gets the signal after the first epoch: the exit status, and what was said from there on."""
+def stopped(folder: Path, number: int, words: str, arguments: list[str] = TWO, **changes: Any) -> tuple[int, str]:
+    """Two ranks whose torchrun gets the signal once they have said ``words``: the exit status, and what they said after them."""
     process = start(folder, *arguments, **changes)
-    wait_for(process, "epoch 1/")
+    wait_for(process, words)
     assert process.stderr
     process.send_signal(number)
     said = process.stderr.read()
@@ -56,7 +58,7 @@ def test_ctrl_c_ends_the_epoch_and_the_model_can_be_kept(tiny: Path, tmp_path: P
     """``tests/train/test_life.py`` compares its bytes with those of an undisturbed training."""
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     (tmp_path / "waits.py").write_text(WAITS)
-    status, said = stopped(tmp_path, signal.SIGINT, [*TWO[:-2], "waits.py"], batch_size=2)
+    status, said = stopped(tmp_path, signal.SIGINT, "five steps left", [*TWO[:-2], "waits.py"], batch_size=2)
     *_, last = said.splitlines()
     assert status == 130 and "Traceback" not in said, said
     assert last == "stopped after epoch 2; dvc exp run -S epochs=2 keeps this model, and the same command goes on"
@@ -69,7 +71,7 @@ def test_ctrl_c_ends_the_epoch_and_the_model_can_be_kept(tiny: Path, tmp_path: P
 
 def test_sigterm_saves_what_a_short_training_has_and_says_so_in_one_line(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
-    status, said = stopped(tmp_path, signal.SIGTERM, lr_schedule="cosine")
+    status, said = stopped(tmp_path, signal.SIGTERM, "epoch 1/", lr_schedule="cosine")
     *_, last = said.splitlines()
     assert status == 128 + signal.SIGTERM and "Traceback" not in said, said
     assert re.match(r"stopped after (step \d+ of )?epoch \d+; the same command goes on from there \(lr_schedule: cosine", last)
