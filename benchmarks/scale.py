@@ -1,11 +1,13 @@
 """The stages that prepare images, and DVC with nothing to do, on many files and on ImageNet's rows, beside fewer of them."""
 
 import os
+import resource
 import signal
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -128,24 +130,25 @@ def settings(folder: Path, changes: dict[str, object]) -> None:
 
 def watched(folder: Path, *command: str) -> Use:
     """Run a command in ``folder``. Raises ``RuntimeError`` with what it said if it fails."""
-    begun, most = time.perf_counter(), 0
-    spent: dict[int, float] = {}
+    begun, before, most = time.perf_counter(), _computed(), 0
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with (folder / SAID).open("w+") as said:
         ends_with_this = partial(signal_at_parents_end, signal.SIGTERM)
         process = psutil.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said, preexec_fn=ends_with_this)
         while process.poll() is None:
-            try:
-                tree = [process, *process.children(recursive=True)]
-                most = max(most, sum(anonymous(one.pid) for one in tree))
-                spent |= {one.pid: sum(one.cpu_times()[:2]) for one in tree}
-            except psutil.NoSuchProcess:
-                pass
+            with suppress(psutil.NoSuchProcess):
+                most = max(most, sum(anonymous(one.pid) for one in [process, *process.children(recursive=True)]))
             time.sleep(PAUSE)
         if process.returncode:
             said.seek(0)
             raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {said.read()[-2000:]}")
-    return Use(time.perf_counter() - begun, sum(spent.values()), most / 1e6)
+    return Use(time.perf_counter() - begun, _computed() - before, most / 1e6)
+
+
+def _computed() -> float:
+    """Seconds of all cores that programs have taken, up to now, with their children; only those that have ended count."""
+    use = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return use.ru_utime + use.ru_stime
 
 
 def whole(folder: Path) -> Iterator[tuple[int, str, Use]]:

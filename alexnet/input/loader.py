@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from alexnet.input.augment import Normalization, Views, apply, apply_together, sent
@@ -24,6 +24,8 @@ AHEAD = 3
 """Batches in preparation."""
 IGNORE = -100
 """The label of a row that is padding."""
+OPENMP = ThreadpoolController().select(user_api="openmp")
+"""Torch's. Looked for here, as a search beside an import in another thread could deadlock: each has what the other waits for."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def _in_parts(decoders: ThreadPoolExecutor, threads: int, work: Callable[[int, i
 def _run_single_threaded() -> None:
     """Let torch's operations in this thread start no threads of their own, for which there are no cores."""
     torch.get_num_threads()  # Asked first in a thread, torch sets it to the number of all.
-    threadpool_limits(1, user_api="openmp")
+    OPENMP.limit(limits=1)
 
 
 def _crops(shards: Shards, images: NDArray[np.int64], views: Views, transform: Transform) -> Iterator[NDArray[np.uint8]]:

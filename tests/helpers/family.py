@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
-from helpers.stage_process import start, wait_for
+from helpers.stage_process import rest, start, wait_for
 
 PATIENCE = 0.25
 """Minutes, in which a rank of a loaded machine is also ready where the other is."""
@@ -19,14 +19,18 @@ class Family:
         """Returns when they have said ``words``."""
         self.torchrun = start(folder, *arguments, **changes)
         wait_for(self.torchrun, words)
-        ranks = psutil.Process(self.torchrun.pid).children()
-        self.ranks = sorted(ranks, key=lambda rank: int(rank.environ()["RANK"]))
         self.processes = psutil.Process(self.torchrun.pid).children(recursive=True)
+
+    @property
+    def ranks(self) -> list[psutil.Process]:
+        """Those of a training that runs, the first first."""
+        ranks = psutil.Process(self.torchrun.pid).children()
+        return sorted(ranks, key=lambda rank: int(rank.environ()["RANK"]))
 
     def end(self, within: float = SLOW_END + 60 * PATIENCE) -> tuple[int, str]:
         """The exit status and what was said, after all processes have ended: torchrun ``within`` seconds."""
         try:
-            said = self.torchrun.communicate(timeout=within)[1]
+            said = rest(self.torchrun, within)
             _, alive = psutil.wait_procs(self.processes, timeout=10)
             assert not alive
             return self.torchrun.returncode, said

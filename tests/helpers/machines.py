@@ -13,6 +13,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from helpers.clones import activated
 from helpers.nets import settings_of
+from helpers.stage_process import rest
 from ruamel.yaml import YAML
 
 PORT = 29400
@@ -110,7 +111,7 @@ class Training:
         """Exit status and what was said of each process, in the order of their starts; none leaves a child."""
         try:
             children = [child for process in self.processes for child in descendants(process.pid)]
-            said = [process.communicate(timeout=within)[1] for process in self.processes]
+            said = [rest(process, within) for process in self.processes]
             _, alive = psutil.wait_procs(children, timeout=15)
             assert not alive
             return [(process.returncode, words) for process, words in zip(self.processes, said, strict=True)]

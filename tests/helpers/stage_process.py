@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 from helpers.nets import settings_of
 from helpers.staged import ROOT
 from ruamel.yaml import YAML
@@ -33,3 +36,22 @@ def wait_for(process: "subprocess.Popen[str]", words: str) -> None:
         if words in line:
             return
     raise AssertionError(f"it ended without {words!r}: {''.join(said)}")
+
+
+def rest(process: "subprocess.Popen[str]", within: float) -> str:
+    """What ``process`` still says until it ends; after ``within`` seconds it is killed with its children."""
+    assert process.stderr
+    timer = Timer(within, _kill, (process,))
+    timer.start()
+    try:
+        said = process.stderr.read()  # communicate() with a timeout would lose what wait_for has read ahead
+        process.wait()
+    finally:
+        timer.cancel()
+    return said
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
